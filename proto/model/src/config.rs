@@ -1,0 +1,165 @@
+//! The configuration that the group replicates: what the operator wrote, checked and typed.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+/// The whole of it. Canonical: two configurations that mean the same are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub global: Global,
+    /// By instance name.
+    #[serde(rename = "instance", skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances: BTreeMap<String, Instance>,
+}
+
+/// Settings of no single instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Global {
+    /// keepalived's `router_id`, per director: a name for humans, in logs and mail.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub router_id: BTreeMap<String, String>,
+    /// Where VRRPv2 and IPv4 VRRPv3 adverts go; 224.0.0.18 where absent (RFC 9568, 5.1.1.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vrrp_mcast_group4: Option<Ipv4Addr>,
+}
+
+/// A virtual router: one VRID, one interface and the VIPs that move together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// 1 to 255 (RFC 9568, 5.2.3).
+    pub virtual_router_id: u8,
+    /// Where the VIPs live, unless a VIP or a director names another.
+    pub interface: String,
+    /// Priority of directors that `director` does not name, 1 to 254. Absent: a spare, below
+    /// every priority that is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Time between adverts, in milliseconds: 10 to 40950 for VRRPv3 (RFC 9568, 5.2.7), whole
+    /// seconds for VRRPv2.
+    #[serde(default = "advert_int_ms", skip_serializing_if = "is_default_advert_int_ms")]
+    pub advert_int_ms: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Auth>,
+    /// A director of higher priority takes the instance from a healthy holder.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub preempt: bool,
+    /// How long a director of higher priority must have been eligible before it preempts, in
+    /// milliseconds, 0 to 1000000.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub preempt_delay_ms: u32,
+    /// In the order of the file: the first is the primary address.
+    pub virtual_ipaddress: Vec<Vip>,
+    /// What one director has of its own, by its name.
+    #[serde(default, rename = "director", skip_serializing_if = "BTreeMap::is_empty")]
+    pub directors: BTreeMap<String, Candidate>,
+}
+
+/// One director's part in one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Candidate {
+    /// 1 to 255; absent: the instance's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// This director's name for the instance's interface; absent: the instance's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+}
+
+/// A virtual IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vip {
+    pub address: IpAddr,
+    /// 32 or 128 where the file gives none.
+    pub prefix: u8,
+    /// Absent: the instance's interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev: Option<String>,
+    /// IPv4 only; at most 15 bytes, begins with the interface's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// IPv4 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broadcast: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Scope::is_global")]
+    pub scope: Scope,
+}
+
+/// How far an address reaches (`rt_scope_t`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    #[default]
+    Global,
+    Site,
+    Link,
+    Host,
+}
+
+impl Scope {
+    fn is_global(&self) -> bool {
+        *self == Self::Global
+    }
+}
+
+/// VRRPv2 authentication, as keepalived has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    pub auth_type: AuthType,
+    /// Only the first eight bytes go on the wire.
+    pub auth_pass: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AuthType {
+    Pass,
+    Ah,
+}
+
+impl Instance {
+    /// The interface that `vip` lives on at the director called `director`.
+    #[must_use]
+    pub fn interface_of<'a>(&'a self, vip: &'a Vip, director: &str) -> &'a str {
+        let own = self.directors.get(director).and_then(|one| one.interface.as_deref());
+        match (vip.dev.as_deref(), own) {
+            // A VIP's `dev` is the instance's interface written twice, as a rule; then a
+            // director that names its own interface means the VIP too.
+            (Some(dev), Some(own)) if dev == self.interface => own,
+            (Some(dev), _) => dev,
+            (None, Some(own)) => own,
+            (None, None) => &self.interface,
+        }
+    }
+
+    /// The configured priority of the director called `director`; 0 for a spare.
+    #[must_use]
+    pub fn priority_of(&self, director: &str) -> u8 {
+        let own = self.directors.get(director).and_then(|one| one.priority);
+        own.or(self.priority).unwrap_or(0)
+    }
+}
+
+fn advert_int_ms() -> u32 {
+    1000
+}
+// serde's `skip_serializing_if` hands over a reference.
+fn is_default_advert_int_ms(value: &u32) -> bool {
+    *value == advert_int_ms()
+}
+fn yes() -> bool {
+    true
+}
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}

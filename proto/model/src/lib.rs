@@ -1,0 +1,13 @@
+//! The words every layer shares: identifiers, instants and the cluster's configuration.
+//!
+//! Nothing here does I/O, reads a clock or knows how anything is encoded on the wire.
+
+mod config;
+mod id;
+mod member;
+mod time;
+
+pub use config::{Auth, AuthType, Candidate, Config, Global, Instance, Scope, Vip};
+pub use id::{Epoch, GroupId, NodeId, Revision};
+pub use member::{Eligibility, Role};
+pub use time::BootNanos;

@@ -1,0 +1,15 @@
+//! What nodes say to each other ([`peer`]) and what clients say to a node ([`control`]).
+
+pub use leasehold_model as model;
+
+/// Node to node, over mutual TLS.
+#[allow(missing_docs, clippy::all, reason = "generated; the .proto files carry the comments")]
+pub mod peer {
+    tonic::include_proto!("leasehold.peer.v1");
+}
+
+/// Client to node: over the node's unix socket, or over mutual TLS.
+#[allow(missing_docs, clippy::all, reason = "generated; the .proto files carry the comments")]
+pub mod control {
+    tonic::include_proto!("leasehold.control.v1");
+}

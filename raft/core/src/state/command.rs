@@ -1,0 +1,103 @@
+//! The log entry: what may be proposed, and what came of it.
+
+use std::net::IpAddr;
+
+use leasehold_model::{Config, Epoch, GroupId, NodeId, Revision, Role};
+use serde::{Deserialize, Serialize};
+
+use super::Cause;
+
+/// A [`Command`] and when its proposer's wall clock said it was. The time is for people to read
+/// and for tokens to expire by; no lease depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at_unix_ms: u64,
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// The first entry of a cluster: its identity and its first member, node 1.
+    Found {
+        cluster: String,
+        name: String,
+        address: String,
+    },
+    /// Replace the configuration; refused where `if_revision` is not the one in force.
+    Apply {
+        config: Config,
+        #[serde(default)]
+        if_revision: Option<Revision>,
+    },
+    /// Give the group to `holder`. A no-op unless `replaces` is still the group's epoch: the
+    /// proposer judged that epoch over, and no other.
+    Grant {
+        group: GroupId,
+        holder: NodeId,
+        replaces: Epoch,
+        cause: Cause,
+    },
+    /// The holder of `epoch` has stopped answering. `next` is granted the group in the same step.
+    Release {
+        group: GroupId,
+        epoch: Epoch,
+        #[serde(default)]
+        next: Option<NodeId>,
+        cause: Cause,
+    },
+    /// Ask the holder of `epoch` to release in favour of `to`.
+    Handover {
+        group: GroupId,
+        epoch: Epoch,
+        to: NodeId,
+        cause: Cause,
+    },
+    /// The operator wants the group on this node, whatever the priorities.
+    Pin {
+        group: GroupId,
+        node: NodeId,
+    },
+    /// The old holder of these addresses no longer answers for them.
+    Retired {
+        items: Vec<(IpAddr, GroupId, Epoch)>,
+    },
+    Drain {
+        node: NodeId,
+        drained: bool,
+    },
+    AddToken {
+        hash: String,
+        role: Role,
+        expires_unix_ms: u64,
+    },
+    /// Use a token up. The new member's id is this entry's index.
+    Admit {
+        token_hash: String,
+        name: String,
+        address: String,
+    },
+    /// The node's certificate stops counting; what it held is reassigned when it must be over.
+    Remove {
+        node: NodeId,
+    },
+}
+
+/// What an entry did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done,
+    Applied {
+        revision: Revision,
+        changed: bool,
+    },
+    Admitted {
+        node: NodeId,
+        role: Role,
+    },
+    /// It was about an epoch that had passed. Nothing changed.
+    Stale,
+    /// Nothing changed, and the proposer should hear why.
+    Refused(String),
+}

@@ -1,0 +1,65 @@
+//! The replicated state: what every member computes from the log, entry by entry.
+//!
+//! [`State::apply`] is a function of the state and the entry alone. Whatever depends on a clock,
+//! on a member's health or on who answers whom was decided before the entry was proposed.
+
+mod apply;
+mod command;
+mod lease;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use leasehold_model::{Config, GroupId, NodeId, Revision, Role};
+use serde::{Deserialize, Serialize};
+
+pub use command::{Command, Entry, Outcome};
+pub use lease::{Cause, Lease, Retiring};
+pub use view::Held;
+
+/// Everything the group agrees on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The index of the last entry applied.
+    pub applied: u64,
+    /// The cluster's name for itself, for good.
+    pub cluster: String,
+    pub members: BTreeMap<NodeId, Member>,
+    pub revision: Revision,
+    pub config: Config,
+    /// The group of each instance in `config`.
+    pub groups: BTreeMap<String, GroupId>,
+    /// Numbers of groups are not reused: a late packet of an old group must not meet a new one.
+    pub next_group: u32,
+    /// One for each group in `groups`.
+    pub leases: BTreeMap<GroupId, Lease>,
+    /// Addresses that an old holder may still answer for.
+    pub retiring: Vec<Retiring>,
+    /// Where the operator moved a group to. Outranks priority until the group leaves that node.
+    pub pins: BTreeMap<GroupId, NodeId>,
+    /// Unused join tokens by the hex SHA-256 of their secret.
+    pub tokens: BTreeMap<String, Token>,
+}
+
+/// A node that was admitted and not removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub name: String,
+    /// host:port, as its peers reach it.
+    pub address: String,
+    pub role: Role,
+    /// Holds nothing until undrained.
+    #[serde(default)]
+    pub drained: bool,
+}
+
+/// Permission for one unknown machine to join once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub role: Role,
+    /// Milliseconds of the Unix epoch, by the clock of whoever proposes the admission.
+    pub expires_unix_ms: u64,
+}
