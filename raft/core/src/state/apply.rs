@@ -29,6 +29,7 @@ impl State {
             }
             Command::Pin { group, node } => self.pin(*group, *node),
             Command::Retired { items } => self.retired(items),
+            Command::Started { node, incarnation } => self.started(index, at, *node, *incarnation),
             Command::Drain { node, drained } => self.drain(*node, *drained),
             Command::AddToken { hash, role, expires_unix_ms } => {
                 self.tokens.retain(|_, token| token.expires_unix_ms > at);
@@ -61,6 +62,7 @@ impl State {
                 address: address.to_owned(),
                 role: Role::Director,
                 drained: false,
+                incarnation: 0,
             },
         );
         Outcome::Done
@@ -221,6 +223,27 @@ impl State {
         Outcome::Done
     }
 
+    fn started(&mut self, index: u64, at: u64, node: NodeId, incarnation: u64) -> Outcome {
+        let Some(member) = self.members.get_mut(&node) else {
+            return Outcome::Refused(format!("node {node} is not a member"));
+        };
+        if incarnation <= member.incarnation {
+            return Outcome::Stale;
+        }
+        member.incarnation = incarnation;
+        for lease in self.leases.values_mut().filter(|lease| lease.holder == Some(node)) {
+            *lease = Lease {
+                holder: None,
+                epoch: Epoch(index),
+                since_unix_ms: at,
+                cause: Cause::DaemonDied,
+                handover: None,
+            };
+        }
+        self.retiring.retain(|one| one.holder != node);
+        Outcome::Done
+    }
+
     fn drain(&mut self, node: NodeId, drained: bool) -> Outcome {
         let Some(member) = self.members.get_mut(&node) else {
             return Outcome::Refused(format!("node {node} is not a member"));
@@ -251,7 +274,8 @@ impl State {
         self.tokens.remove(hash);
         let node = NodeId(index);
         let (name, address) = (name.to_owned(), address.to_owned());
-        self.members.insert(node, Member { name, address, role, drained: false });
+        let member = Member { name, address, role, drained: false, incarnation: 0 };
+        self.members.insert(node, member);
         Outcome::Admitted { node, role }
     }
 

@@ -62,6 +62,13 @@ pub enum Command {
     Retired {
         items: Vec<(IpAddr, GroupId, Epoch)>,
     },
+    /// The daemon of `node` has started, and closed the fence before it said so: every lease of
+    /// its earlier starts is over. A no-op for a start that is not later than the last one known,
+    /// so a copy of this message that arrives late takes nothing from the running daemon.
+    Started {
+        node: NodeId,
+        incarnation: u64,
+    },
     Drain {
         node: NodeId,
         drained: bool,

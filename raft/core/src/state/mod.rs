@@ -54,6 +54,10 @@ pub struct Member {
     /// Holds nothing until undrained.
     #[serde(default)]
     pub drained: bool,
+    /// The number of the daemon's latest start. A daemon uses no lease before the log says that
+    /// this start is the latest: what earlier ones held was released in the same step.
+    #[serde(default)]
+    pub incarnation: u64,
 }
 
 /// Permission for one unknown machine to join once.
