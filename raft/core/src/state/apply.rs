@@ -31,6 +31,7 @@ impl State {
             Command::Retired { items } => self.retired(items),
             Command::Started { node, incarnation } => self.started(index, at, *node, *incarnation),
             Command::Drain { node, drained } => self.drain(*node, *drained),
+            Command::Vote { node, votes } => self.vote(*node, *votes),
             Command::AddToken { hash, role, expires_unix_ms } => {
                 self.tokens.retain(|_, token| token.expires_unix_ms > at);
                 let token = Token { role: *role, expires_unix_ms: *expires_unix_ms };
@@ -62,6 +63,7 @@ impl State {
                 address: address.to_owned(),
                 role: Role::Director,
                 drained: false,
+                votes: true,
                 incarnation: 0,
             },
         );
@@ -255,6 +257,18 @@ impl State {
         Outcome::Done
     }
 
+    fn vote(&mut self, node: NodeId, votes: bool) -> Outcome {
+        let others = self.members.iter().filter(|(id, one)| **id != node && one.votes).count();
+        let Some(member) = self.members.get_mut(&node) else {
+            return Outcome::Refused(format!("node {node} is not a member"));
+        };
+        if !votes && others == 0 {
+            return Outcome::Refused(format!("{} is the last voter", member.name));
+        }
+        member.votes = votes;
+        Outcome::Done
+    }
+
     fn admit(&mut self, index: u64, at: u64, hash: &str, name: &str, address: &str) -> Outcome {
         let Some(token) = self.tokens.get(hash) else {
             return Outcome::Refused("the token is unknown, or was used before".to_owned());
@@ -274,12 +288,15 @@ impl State {
         self.tokens.remove(hash);
         let node = NodeId(index);
         let (name, address) = (name.to_owned(), address.to_owned());
-        let member = Member { name, address, role, drained: false, incarnation: 0 };
+        let member = Member { name, address, role, drained: false, votes: true, incarnation: 0 };
         self.members.insert(node, member);
         Outcome::Admitted { node, role }
     }
 
     fn remove(&mut self, node: NodeId) -> Outcome {
+        if !self.members.iter().any(|(id, one)| *id != node && one.votes) {
+            return Outcome::Refused("the last voter can't be removed".to_owned());
+        }
         if self.members.remove(&node).is_none() {
             return Outcome::Refused(format!("node {node} is not a member"));
         }

@@ -73,6 +73,11 @@ pub enum Command {
         node: NodeId,
         drained: bool,
     },
+    /// `leasehold member promote` and `demote`.
+    Vote {
+        node: NodeId,
+        votes: bool,
+    },
     AddToken {
         hash: String,
         role: Role,

@@ -54,6 +54,9 @@ pub struct Member {
     /// Holds nothing until undrained.
     #[serde(default)]
     pub drained: bool,
+    /// The operator wants its vote. It has one as soon as it has caught up.
+    #[serde(default)]
+    pub votes: bool,
     /// The number of the daemon's latest start. A daemon uses no lease before the log says that
     /// this start is the latest: what earlier ones held was released in the same step.
     #[serde(default)]

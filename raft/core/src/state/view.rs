@@ -40,7 +40,9 @@ impl State {
         .collect()
     }
 
-    fn is_retiring_elsewhere(&self, address: IpAddr, node: NodeId) -> bool {
+    /// Whether a node other than `node` may still answer for `address`.
+    #[must_use]
+    pub fn is_retiring_elsewhere(&self, address: IpAddr, node: NodeId) -> bool {
         self.retiring.iter().any(|one| one.address == address && one.holder != node)
     }
 
