@@ -2,6 +2,10 @@
 
 pub use leasehold_raft_core::{lease, model, state};
 
+pub mod store;
 mod types;
 
-pub use types::TypeConfig;
+pub use types::{
+    Answer, CommittedLeaderId, Entry, LogId, Peer, Proposal, SnapshotMeta, StoredMembership,
+    TypeConfig, Vote,
+};

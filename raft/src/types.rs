@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use openraft::RaftTypeConfig;
 use serde::{Deserialize, Serialize};
 
 openraft::declare_raft_types!(
@@ -14,6 +15,16 @@ openraft::declare_raft_types!(
         // At most one leader a term, as in the Raft paper.
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
 );
+
+/// A log entry.
+pub type Entry = <TypeConfig as RaftTypeConfig>::Entry;
+/// What a node voted for, and whether a quorum did.
+pub type Vote = <TypeConfig as RaftTypeConfig>::Vote;
+/// What makes log ids of different leaders differ: the term.
+pub type CommittedLeaderId = openraft::vote::leader_id_std::CommittedLeaderId<u64>;
+pub type LogId = openraft::LogId<CommittedLeaderId>;
+pub type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, Peer>;
+pub type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, Peer>;
 
 /// A log entry's content, in the form openraft wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,32 @@
+//! What a member keeps on disk: the Raft log, the vote and the last snapshot.
+//!
+//! ```text
+//! DIR/raft/log.redb     the log and the vote, in redb: one file
+//! DIR/raft/log.sled/    or in sled: a directory
+//! DIR/raft/snapshot     the replicated state, up to the entry where the log begins
+//! ```
+//!
+//! A store that is damaged is reported and left alone. Starting empty instead would let a member
+//! vote twice in one term and forget what it acknowledged.
+
+mod engine;
+mod error;
+mod frame;
+mod log;
+mod machine;
+mod open;
+mod redb;
+mod sled;
+mod snapshot;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::engine::{Engine, EngineKind, Meta, Op, UnknownEngine};
+pub use self::error::{EngineError, StoreError};
+pub use self::log::{LogReader, LogStore};
+pub use self::machine::{SnapshotBuilder, StateMachine, StoredSnapshot};
+pub use self::open::{Opened, detect, open, open_existing};
+pub use self::redb::RedbEngine;
+pub use self::sled::SledEngine;

@@ -1,0 +1,66 @@
+//! Tests of the store, each for both engines.
+
+mod conformance;
+mod damage;
+mod persistence;
+
+use std::path::Path;
+
+use leasehold_raft_core::state;
+use openraft::entry::RaftEntry;
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
+use openraft::{EntryPayload, RaftSnapshotBuilder};
+
+use super::{EngineKind, Opened, open};
+use crate::{Entry, LogId, Proposal, TypeConfig};
+
+/// Runs the test for each engine, in a data directory of its own.
+fn on_both(test: impl AsyncFn(EngineKind, &Path)) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for engine in EngineKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        runtime.block_on(test(engine, dir.path()));
+    }
+}
+
+fn id(term: u64, index: u64) -> LogId {
+    LogId::new(crate::CommittedLeaderId { term }, index)
+}
+
+fn blank(term: u64, index: u64) -> Entry {
+    Entry::new_blank(id(term, index))
+}
+
+/// An entry whose record is longer than `bytes`.
+fn long(term: u64, index: u64, bytes: usize) -> Entry {
+    let hash = format!("{index:x}").repeat(bytes);
+    let role = leasehold_model::Role::Director;
+    let command = state::Command::AddToken { hash, role, expires_unix_ms: u64::MAX };
+    let proposal = Proposal(state::Entry { at_unix_ms: 1, command });
+    Entry { log_id: id(term, index), payload: EntryPayload::Normal(proposal) }
+}
+
+async fn read_all(opened: &mut Opened) -> Vec<Entry> {
+    opened.log.get_log_reader().await.try_get_log_entries(..).await.unwrap()
+}
+
+async fn append(opened: &mut Opened, entries: impl IntoIterator<Item = Entry>) {
+    let entries: Vec<Entry> = entries.into_iter().collect();
+    opened.log.blocking_append(entries).await.unwrap();
+}
+
+/// Applies these entries and makes a snapshot of what comes of it.
+async fn snapshot(opened: &mut Opened, entries: impl IntoIterator<Item = Entry>) {
+    use openraft::storage::RaftStateMachine;
+    let entries: Vec<_> = entries.into_iter().map(|entry| Ok((entry, None))).collect();
+    opened.state_machine.apply(futures::stream::iter(entries)).await.unwrap();
+    let machine = &mut opened.state_machine;
+    let mut builder =
+        RaftStateMachine::<TypeConfig>::try_create_snapshot_builder(machine, true).await.unwrap();
+    builder.build_snapshot().await.unwrap();
+}
+
+fn reopen(opened: Opened, dir: &Path, engine: EngineKind) -> Opened {
+    drop(opened);
+    open(dir, engine).unwrap()
+}
