@@ -1,0 +1,391 @@
+//! What a configuration must fulfil beyond its types. Every fault is found in one run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use leasehold_model::{Config, Instance, Vip};
+
+use crate::diagnostic::{Diagnostic, Path, Places, Severity};
+
+/// A lease is one slot of the fence's map and one line of every renewal.
+pub const MAX_INSTANCES: usize = 4096;
+/// Entries of the fence's address map.
+pub const MAX_VIPS: usize = 16384;
+/// A VRRP advert counts its addresses in one byte (RFC 9568, 5.2.5).
+const MAX_VIPS_PER_INSTANCE: usize = 255;
+/// `IFNAMSIZ`, less the byte that ends the name.
+const MAX_INTERFACE_NAME: usize = 15;
+const MAX_INSTANCE_NAME: usize = 64;
+const MAX_PREEMPT_DELAY_MS: u32 = 1_000_000;
+/// VRRPv3's 12 bits of centiseconds (RFC 9568, 5.2.7).
+const ADVERT_INT_V3_MS: std::ops::RangeInclusive<u32> = 10..=40_950;
+/// VRRPv2's one byte of seconds (RFC 3768, 5.3.7).
+const MAX_ADVERT_INT_V2_MS: u32 = 255_000;
+/// VRRPv2's authentication data (RFC 2338, 5.3.10).
+const AUTH_PASS_BYTES: usize = 8;
+
+/// A diagnostic that knows the value it is about, not where that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    severity: Severity,
+    pub(super) path: Path,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn locate(self, places: &Places) -> Diagnostic {
+        let Self { severity, path, message, hint } = self;
+        let place = places.of(&path);
+        let message = match &place {
+            Some(_) => message,
+            None => format!("{}: {message}", path.join(".")),
+        };
+        Diagnostic { severity, place, message, hint }
+    }
+}
+
+/// Every fault of a configuration that came from no file.
+#[must_use]
+pub fn validate(config: &Config) -> Vec<Diagnostic> {
+    faults(config).into_iter().map(|fault| fault.locate(&Places::default())).collect()
+}
+
+/// Warns of directors that the configuration names and the cluster does not have. It may get
+/// them later, so this refuses nothing.
+#[must_use]
+pub fn check_directors(config: &Config, known: &BTreeSet<String>) -> Vec<Diagnostic> {
+    let in_instances = config.instances.iter().flat_map(|(name, instance)| {
+        instance.directors.keys().map(move |director| (director, format!("instance {name}")))
+    });
+    let in_global = config.global.router_id.keys().map(|name| (name, "router_id".to_owned()));
+    let mut unknown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (director, user) in in_instances.chain(in_global) {
+        if !known.contains(director) {
+            unknown.entry(director).or_default().push(user);
+        }
+    }
+    let warn = |(director, users): (&str, Vec<String>)| {
+        let by = match users.as_slice() {
+            [one] => one.clone(),
+            many => format!("{} and {} more", many[0], many.len() - 1),
+        };
+        Diagnostic::warning(None, format!("no member is called {director} (named by {by})"))
+            .hint(format!("members are: {}", listed(known)))
+    };
+    unknown.into_iter().map(warn).collect()
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+pub(super) fn faults(config: &Config) -> Vec<Fault> {
+    let mut check = Check { faults: Vec::new(), path: Vec::new() };
+    check.limits(config);
+    check.at("global", |check| check.global(config));
+    check.at("instance", |check| {
+        for (name, instance) in &config.instances {
+            check.at(name, |check| check.instance(name, instance));
+        }
+        check.addresses_once(config);
+        check.routers_once(config);
+    });
+    check.faults
+}
+
+struct Check {
+    faults: Vec<Fault>,
+    path: Path,
+}
+
+impl Check {
+    fn at(&mut self, step: &str, inner: impl FnOnce(&mut Self)) {
+        self.path.push(step.to_owned());
+        inner(self);
+        self.path.pop();
+    }
+
+    fn report(&mut self, severity: Severity, message: String, hint: &str) {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        self.faults.push(Fault { severity, path: self.path.clone(), message, hint });
+    }
+
+    fn error(&mut self, message: impl Into<String>, hint: &str) {
+        self.report(Severity::Error, message.into(), hint);
+    }
+
+    fn warn(&mut self, message: impl Into<String>, hint: &str) {
+        self.report(Severity::Warning, message.into(), hint);
+    }
+
+    fn limits(&mut self, config: &Config) {
+        let count = config.instances.len();
+        if count > MAX_INSTANCES {
+            self.error(format!("{count} instances: {MAX_INSTANCES} is the limit"), "");
+        }
+        let vips: usize = config.instances.values().map(|one| one.virtual_ipaddress.len()).sum();
+        if vips > MAX_VIPS {
+            self.error(format!("{vips} virtual addresses: {MAX_VIPS} is the limit"), "");
+        }
+    }
+
+    fn global(&mut self, config: &Config) {
+        if let Some(group) = config.global.vrrp_mcast_group4
+            && !group.is_multicast()
+        {
+            self.at("vrrp_mcast_group4", |check| {
+                check.error(
+                    format!("{group} is not a multicast address"),
+                    "use one of 224.0.0.0/4; 224.0.0.18 is VRRP's own",
+                );
+            });
+        }
+        for (director, id) in &config.global.router_id {
+            if id.is_empty() {
+                self.at("router_id", |check| {
+                    check.at(director, |check| check.error("router_id is empty", ""));
+                });
+            }
+        }
+    }
+
+    fn instance(&mut self, name: &str, instance: &Instance) {
+        self.instance_name(name);
+        self.at("interface", |check| check.interface(&instance.interface));
+        if instance.virtual_router_id == 0 {
+            self.at("virtual_router_id", |check| {
+                check.error("virtual_router_id 0 is out of range", "1 to 255 (RFC 9568, 5.2.3)");
+            });
+        }
+        if matches!(instance.priority, Some(0 | 255)) {
+            self.at("priority", |check| {
+                check.error(
+                    "the priority of an instance is 1 to 254",
+                    "leave it out to make directors without a priority of their own spares; \
+                     255 can be given to a single director",
+                );
+            });
+        }
+        for (director, own) in &instance.directors {
+            self.at("director", |check| {
+                check.at(director, |check| {
+                    check.director_name(director);
+                    if own.priority == Some(0) {
+                        check.at("priority", |check| {
+                            check.error("priority 0 is out of range", "1 to 255");
+                        });
+                    }
+                    if let Some(interface) = &own.interface {
+                        check.at("interface", |check| check.interface(interface));
+                    }
+                });
+            });
+        }
+        self.preemption(instance);
+        self.adverts(instance);
+        self.vips(instance);
+    }
+
+    fn instance_name(&mut self, name: &str) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+        if name.is_empty() || name.len() > MAX_INSTANCE_NAME || !name.chars().all(plain) {
+            self.error(
+                format!("{name:?} can't be an instance's name"),
+                "1 to 64 of the letters a-z and A-Z, digits, and _ - . :",
+            );
+        }
+    }
+
+    fn director_name(&mut self, name: &str) {
+        if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            self.error(format!("{name:?} can't be a director's name"), "one word");
+        }
+    }
+
+    fn interface(&mut self, name: &str) {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+        if name.is_empty() || name.len() > MAX_INTERFACE_NAME || name.contains(odd) {
+            self.error(
+                format!("{name:?} can't be an interface's name"),
+                "1 to 15 bytes, with no space and no slash",
+            );
+        } else if name == "lo" {
+            self.error("a VIP on lo is seen by nobody else", "name the interface of the clients");
+        }
+    }
+
+    fn preemption(&mut self, instance: &Instance) {
+        let delay = instance.preempt_delay_ms;
+        self.at("preempt_delay_ms", |check| {
+            if delay > MAX_PREEMPT_DELAY_MS {
+                check.error(format!("preempt_delay_ms {delay} is out of range"), "0 to 1000000");
+            } else if delay > 0 && !instance.preempt {
+                check.warn("preempt_delay_ms has no effect: preempt is false", "");
+            }
+        });
+    }
+
+    fn adverts(&mut self, instance: &Instance) {
+        let every = instance.advert_int_ms;
+        let fraction = !every.is_multiple_of(1000);
+        let version3 =
+            fraction || instance.virtual_ipaddress.iter().any(|vip| vip.address.is_ipv6());
+        self.at("advert_int_ms", |check| {
+            if version3 && !every.is_multiple_of(10) {
+                check.error(
+                    format!("advert_int_ms {every} is no multiple of 10"),
+                    "VRRPv3 counts hundredths of a second (RFC 9568, 5.2.7)",
+                );
+            }
+            if version3 && !ADVERT_INT_V3_MS.contains(&every) {
+                check.error(
+                    format!("advert_int_ms {every} is out of range for VRRPv3"),
+                    "10 to 40950 (RFC 9568, 5.2.7)",
+                );
+            }
+            if !version3 && !(1000..=MAX_ADVERT_INT_V2_MS).contains(&every) {
+                check.error(
+                    format!("advert_int_ms {every} is out of range for VRRPv2"),
+                    "1000 to 255000, in whole seconds",
+                );
+            }
+        });
+        let Some(auth) = &instance.authentication else { return };
+        self.at("authentication", |check| {
+            if version3 {
+                let why = if fraction { "a fraction in advert_int_ms" } else { "an IPv6 address" };
+                check.warn(
+                    format!("authentication has no effect: {why} means VRRPv3, which has none"),
+                    "remove it; the lease, not the advert, decides who holds the VIP",
+                );
+            }
+            check.at("auth_pass", |check| {
+                if auth.auth_pass.is_empty() {
+                    check.error("auth_pass is empty", "1 to 8 bytes, or no authentication");
+                } else if auth.auth_pass.len() > AUTH_PASS_BYTES {
+                    check.warn("only the first 8 bytes of auth_pass count", "");
+                }
+            });
+        });
+    }
+
+    fn vips(&mut self, instance: &Instance) {
+        let vips = &instance.virtual_ipaddress;
+        self.at("virtual_ipaddress", |check| {
+            if vips.is_empty() {
+                check.error("the instance has no virtual address", "give at least one");
+            }
+            if vips.len() > MAX_VIPS_PER_INSTANCE {
+                check.error(
+                    format!("{} virtual addresses: 255 is the limit of one instance", vips.len()),
+                    "spread them over several instances",
+                );
+            }
+            for (index, vip) in vips.iter().enumerate() {
+                check.at(&index.to_string(), |check| {
+                    if vip.address.is_ipv4() != vips[0].address.is_ipv4() {
+                        let (own, first) = (vip.address, vips[0].address);
+                        check.error(
+                            format!("{own} and {first} are of different families"),
+                            "VRRP has one family per instance: make a second instance",
+                        );
+                    }
+                    check.vip(instance, vip);
+                });
+            }
+        });
+    }
+
+    fn vip(&mut self, instance: &Instance, vip: &Vip) {
+        let address = vip.address;
+        let unusable = match address {
+            IpAddr::V4(v4) if v4.is_broadcast() => Some("is the broadcast address"),
+            _ if address.is_unspecified() => Some("is the unspecified address"),
+            _ if address.is_loopback() => Some("is a loopback address"),
+            _ if address.is_multicast() => Some("is a multicast address"),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        };
+        if let Some(why) = unusable {
+            self.at("address", |check| {
+                check.error(format!("{address} {why}"), "a VIP is a unicast address");
+            });
+        }
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        if vip.prefix > longest || vip.prefix == 0 {
+            self.at("prefix", |check| {
+                let hint = format!("1 to {longest}");
+                check.error(format!("prefix {} is out of range", vip.prefix), &hint);
+            });
+        }
+        if let Some(dev) = &vip.dev {
+            self.at("dev", |check| check.interface(dev));
+        }
+        if let Some(label) = &vip.label {
+            let interface = vip.dev.as_ref().unwrap_or(&instance.interface);
+            self.at("label", |check| check.label(label, interface, address));
+        }
+        if vip.broadcast.is_some() && address.is_ipv6() {
+            self.at("broadcast", |check| check.error("IPv6 has no broadcast address", ""));
+        }
+    }
+
+    fn label(&mut self, label: &str, interface: &str, address: IpAddr) {
+        if address.is_ipv6() {
+            self.error("IPv6 addresses have no label", "remove it");
+        } else if label.len() > MAX_INTERFACE_NAME {
+            self.error(format!("label {label:?} is longer than 15 bytes"), "shorten it");
+        } else if !label.starts_with(interface) {
+            self.error(
+                format!("label {label:?} does not begin with its interface's name"),
+                &format!("write it as {interface}:1"),
+            );
+        }
+    }
+
+    /// An address in two leases would have two holders.
+    fn addresses_once(&mut self, config: &Config) {
+        let mut seen: BTreeMap<IpAddr, &str> = BTreeMap::new();
+        for (name, instance) in &config.instances {
+            for (index, vip) in instance.virtual_ipaddress.iter().enumerate() {
+                let Some(first) = seen.insert(vip.address, name) else { continue };
+                let whose = if first == name { "twice".to_owned() } else { format!("in {first}") };
+                self.at(name, |check| {
+                    check.at("virtual_ipaddress", |check| {
+                        check.at(&index.to_string(), |check| {
+                            check.error(
+                                format!("{} is given {whose} already", vip.address),
+                                "an address belongs to one instance, once",
+                            );
+                        });
+                    });
+                });
+            }
+        }
+    }
+
+    /// Two virtual routers of one number on one wire would answer each other's adverts.
+    fn routers_once(&mut self, config: &Config) {
+        let mut seen: BTreeMap<(&str, bool, u8), &str> = BTreeMap::new();
+        for (name, instance) in &config.instances {
+            let own = instance.directors.values().filter_map(|one| one.interface.as_deref());
+            let v6 = instance.virtual_ipaddress.first().is_some_and(|vip| vip.address.is_ipv6());
+            let interfaces: BTreeSet<&str> = own.chain([instance.interface.as_str()]).collect();
+            let vrid = instance.virtual_router_id;
+            let clash = interfaces.iter().find_map(|wire| {
+                let first = seen.insert((wire, v6, vrid), name)?;
+                Some((wire, first))
+            });
+            let Some((wire, first)) = clash else { continue };
+            self.at(name, |check| {
+                check.at("virtual_router_id", |check| {
+                    check.error(
+                        format!("{first} has virtual_router_id {vrid} on {wire} already"),
+                        "numbers are unique per interface and address family",
+                    );
+                });
+            });
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The configuration as people write it: TOML in, canonical TOML out, and every fault in one run.
+
+mod check;
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use leasehold_model::Config;
+
+use crate::diagnostic::{self, Diagnostic, Places, Severity};
+
+pub use check::{MAX_INSTANCES, MAX_VIPS, check_directors, validate};
+pub use write::to_toml;
+
+/// Reads a configuration. `file` is the name to call it by in messages.
+///
+/// The configuration is absent where a diagnostic is an error. [`validate`] has been run.
+#[must_use]
+pub fn parse_toml(file: &str, text: &str) -> (Option<Config>, Vec<Diagnostic>) {
+    let read::Reading { config, places, mut diagnostics } = read::read(file, text);
+    diagnostics.extend(located_faults(&config, &places));
+    diagnostic::sort(&mut diagnostics);
+    let failed = diagnostics.iter().any(|one| one.severity == Severity::Error);
+    ((!failed).then_some(config), diagnostics)
+}
+
+/// The faults of a configuration whose values stand at `places`.
+pub(crate) fn located_faults(config: &Config, places: &Places) -> Vec<Diagnostic> {
+    let read = check::faults(config).into_iter().filter(|fault| places.was_read(&fault.path));
+    read.map(|fault| fault.locate(places)).collect()
+}

@@ -1,0 +1,119 @@
+//! The one way a configuration is written: defaults left out, names sorted, one line per VIP.
+
+use std::fmt::Write;
+
+use leasehold_model::{Auth, AuthType, Config, Instance, Scope, Vip};
+
+/// Canonical TOML. Equal configurations give equal texts, and reading the text gives back the
+/// configuration.
+#[must_use]
+pub fn to_toml(config: &Config) -> String {
+    let mut out = String::new();
+    global(&mut out, config).expect("writing to a String can't fail");
+    for (name, one) in &config.instances {
+        instance(&mut out, name, one).expect("writing to a String can't fail");
+    }
+    out
+}
+
+fn global(out: &mut String, config: &Config) -> std::fmt::Result {
+    let global = &config.global;
+    writeln!(out, "[global]")?;
+    if let Some(group) = global.vrrp_mcast_group4 {
+        writeln!(out, "vrrp_mcast_group4 = \"{group}\"")?;
+    }
+    if !global.router_id.is_empty() {
+        writeln!(out, "\n[global.router_id]")?;
+    }
+    for (director, id) in &global.router_id {
+        writeln!(out, "{} = {}", key(director), string(id))?;
+    }
+    Ok(())
+}
+
+fn instance(out: &mut String, name: &str, one: &Instance) -> std::fmt::Result {
+    let name = key(name);
+    writeln!(out, "\n[instance.{name}]")?;
+    writeln!(out, "virtual_router_id = {}", one.virtual_router_id)?;
+    writeln!(out, "interface = {}", string(&one.interface))?;
+    if let Some(priority) = one.priority {
+        writeln!(out, "priority = {priority}")?;
+    }
+    if one.advert_int_ms != 1000 {
+        writeln!(out, "advert_int_ms = {}", one.advert_int_ms)?;
+    }
+    if let Some(Auth { auth_type, auth_pass }) = &one.authentication {
+        let auth_type = match auth_type {
+            AuthType::Pass => "PASS",
+            AuthType::Ah => "AH",
+        };
+        let auth_pass = string(auth_pass);
+        writeln!(
+            out,
+            "authentication = {{ auth_type = \"{auth_type}\", auth_pass = {auth_pass} }}"
+        )?;
+    }
+    if !one.preempt {
+        writeln!(out, "preempt = false")?;
+    }
+    if one.preempt_delay_ms != 0 {
+        writeln!(out, "preempt_delay_ms = {}", one.preempt_delay_ms)?;
+    }
+    writeln!(out, "virtual_ipaddress = [")?;
+    for one in &one.virtual_ipaddress {
+        vip(out, one)?;
+    }
+    writeln!(out, "]")?;
+    for (director, own) in &one.directors {
+        writeln!(out, "\n[instance.{name}.director.{}]", key(director))?;
+        if let Some(priority) = own.priority {
+            writeln!(out, "priority = {priority}")?;
+        }
+        if let Some(interface) = &own.interface {
+            writeln!(out, "interface = {}", string(interface))?;
+        }
+    }
+    Ok(())
+}
+
+fn vip(out: &mut String, vip: &Vip) -> std::fmt::Result {
+    write!(out, "    {{ address = \"{}\", prefix = {}", vip.address, vip.prefix)?;
+    if let Some(dev) = &vip.dev {
+        write!(out, ", dev = {}", string(dev))?;
+    }
+    if let Some(label) = &vip.label {
+        write!(out, ", label = {}", string(label))?;
+    }
+    if let Some(broadcast) = vip.broadcast {
+        write!(out, ", broadcast = \"{broadcast}\"")?;
+    }
+    match vip.scope {
+        Scope::Global => {}
+        Scope::Site => write!(out, ", scope = \"site\"")?,
+        Scope::Link => write!(out, ", scope = \"link\"")?,
+        Scope::Host => write!(out, ", scope = \"host\"")?,
+    }
+    writeln!(out, " }},")
+}
+
+fn key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { string(name) }
+}
+
+/// A basic string: every control character escaped.
+fn string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => {
+                write!(out, "\\U{:08X}", u32::from(c)).expect("writing to a String can't fail");
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,406 @@
+//! Statements to what one file means. What is served is read; everything else is reported once.
+
+use std::net::Ipv4Addr;
+
+use leasehold_model::{Auth, AuthType};
+
+use super::keywords::{self, Block, Status};
+use super::lex::{Pos, Report, Word};
+use super::parse::Statement;
+use super::vip::{self, Address};
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) at: Pos,
+}
+
+/// One node's keepalived.conf.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) router_id: Option<At<String>>,
+    pub(super) mcast_group4: Option<At<Ipv4Addr>>,
+    pub(super) routers: Vec<Router>,
+}
+
+/// A `vrrp_instance` as one node has it.
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    pub(super) name: String,
+    pub(super) at: Pos,
+    pub(super) master: Option<At<bool>>,
+    pub(super) interface: Option<At<String>>,
+    pub(super) virtual_router_id: Option<At<u8>>,
+    pub(super) priority: Option<At<u8>>,
+    pub(super) advert_int_ms: Option<At<u32>>,
+    pub(super) version: Option<At<u8>>,
+    pub(super) authentication: Option<At<Auth>>,
+    pub(super) nopreempt: Option<Pos>,
+    pub(super) preempt_delay_ms: Option<At<u32>>,
+    pub(super) addresses: Vec<At<Address>>,
+    /// Something in it was reported as an error: what is missing may only be unreadable.
+    pub(super) broken: bool,
+}
+
+pub(super) fn lower(statements: &[Statement], report: &mut Report) -> File {
+    let mut lower = Lower { report };
+    let mut file = File::default();
+    lower.unserved(Block::Root, statements);
+    let mut version = None;
+    for one in statements.iter().filter(|one| one.keyword.text == "global_defs") {
+        if let Some(block) = lower.block(one) {
+            lower.global(block, &mut file, &mut version);
+        }
+    }
+    for one in statements.iter().filter(|one| one.keyword.text == "vrrp_instance") {
+        if let Some(router) = lower.router(one, version.as_ref()) {
+            if let Some(first) = file.routers.iter().find(|first| first.name == router.name) {
+                let first = lower.report.place(first.at);
+                let message =
+                    format!("vrrp_instance {} is defined at {first} already", router.name);
+                lower.report.error(router.at, message, "names are unique: rename one");
+            } else {
+                file.routers.push(router);
+            }
+        }
+    }
+    file
+}
+
+pub(super) struct Lower<'a> {
+    pub(super) report: &'a mut Report,
+}
+
+impl Lower<'_> {
+    fn global(&mut self, block: &[Statement], file: &mut File, version: &mut Option<At<u8>>) {
+        let quiet = |one: &Statement| is_version(one, "vrrp_version", "2");
+        self.unserved_but(Block::GlobalDefs, block, quiet);
+        for one in block {
+            match one.keyword.text.as_str() {
+                "router_id" => {
+                    if let Some(word) = self.argument(one) {
+                        let value = At { value: word.text.clone(), at: word.at };
+                        self.set(one, &mut file.router_id, value);
+                    }
+                }
+                "vrrp_mcast_group4" => {
+                    let read = |text: &str| text.parse().ok();
+                    if let Some(value) = self.value(one, "an IPv4 address", read) {
+                        self.set(one, &mut file.mcast_group4, value);
+                    }
+                }
+                "vrrp_version" => {
+                    *version = self.value(one, "2 or 3", number(2, 3)).or(version.take());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn router(&mut self, statement: &Statement, version: Option<&At<u8>>) -> Option<Router> {
+        let name = self.argument(statement)?;
+        let block = self.block(statement)?;
+        let mut router = Router {
+            name: name.text.clone(),
+            at: name.at,
+            version: version.cloned(),
+            ..Router::default()
+        };
+        let errors = self.errors();
+        let fraction = block.iter().any(|one| {
+            one.keyword.text == "advert_int"
+                && one
+                    .arguments
+                    .first()
+                    .and_then(|word| milliseconds(&word.text))
+                    .is_some_and(|ms| !ms.is_multiple_of(1000))
+        });
+        let served_version = if fraction { "3" } else { "2" };
+        let quiet = |one: &Statement| is_version(one, "version", served_version);
+        self.unserved_but(Block::Instance, block, quiet);
+        for one in block {
+            self.setting(one, &mut router);
+        }
+        router.broken = self.errors() > errors;
+        self.required(&router);
+        Some(router)
+    }
+
+    fn setting(&mut self, one: &Statement, router: &mut Router) {
+        match one.keyword.text.as_str() {
+            "state" => self.state(one, router),
+            "interface" => {
+                let read = |text: &str| Some(text.to_owned());
+                if let Some(value) = self.value(one, "an interface", read) {
+                    self.set(one, &mut router.interface, value);
+                }
+            }
+            "virtual_router_id" => {
+                if let Some(value) = self.value(one, "1 to 255", number(1, 255)) {
+                    self.set(one, &mut router.virtual_router_id, value);
+                }
+            }
+            "priority" => {
+                if let Some(value) = self.value(one, "1 to 255", number(1, 255)) {
+                    self.set(one, &mut router.priority, value);
+                }
+            }
+            "advert_int" => {
+                if let Some(value) = self.value(one, "0.01 to 255 seconds", timer(10, 255_000)) {
+                    self.set(one, &mut router.advert_int_ms, value);
+                }
+            }
+            "version" => {
+                if let Some(value) = self.value(one, "2 or 3", number(2, 3)) {
+                    router.version = Some(value);
+                }
+            }
+            "preempt_delay" => {
+                if let Some(value) = self.value(one, "0 to 1000 seconds", timer(0, 1_000_000)) {
+                    self.set(one, &mut router.preempt_delay_ms, value);
+                }
+            }
+            "nopreempt" => router.nopreempt = Some(one.keyword.at),
+            "preempt" => router.nopreempt = None,
+            "authentication" => self.authentication(one, router),
+            "virtual_ipaddress" => {
+                for line in self.block(one).unwrap_or_default() {
+                    router.addresses.extend(vip::address(self, line));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn state(&mut self, one: &Statement, router: &mut Router) {
+        let Some(word) = self.argument(one) else { return };
+        let master = match word.text.as_str() {
+            "MASTER" => true,
+            "BACKUP" => false,
+            other => {
+                let message = format!("{other:?} is no state: BACKUP is meant, as in keepalived");
+                self.report.warn(word.at, message, "MASTER or BACKUP, in capitals");
+                false
+            }
+        };
+        self.set(one, &mut router.master, At { value: master, at: word.at });
+    }
+
+    fn authentication(&mut self, one: &Statement, router: &mut Router) {
+        let Some(block) = self.block(one) else { return };
+        self.unserved(Block::Authentication, block);
+        let mut auth_type = None;
+        let mut auth_pass = None;
+        for one in block {
+            match one.keyword.text.as_str() {
+                "auth_type" => auth_type = self.argument(one),
+                "auth_pass" => auth_pass = self.argument(one),
+                _ => {}
+            }
+        }
+        let auth_type = match auth_type {
+            Some(word) => match word.text.as_str() {
+                "PASS" => AuthType::Pass,
+                "AH" => AuthType::Ah,
+                other => {
+                    let message = format!("{other:?} is no auth_type: adverts carry none");
+                    return self.report.warn(word.at, message, "PASS or AH, in capitals");
+                }
+            },
+            None => {
+                let message = "authentication without auth_type: adverts carry none";
+                return self.report.warn(one.keyword.at, message, "auth_type PASS");
+            }
+        };
+        let Some(auth_pass) = auth_pass else {
+            let message = "authentication without auth_pass: adverts carry none";
+            return self.report.warn(one.keyword.at, message, "give auth_pass, or no block");
+        };
+        let auth = Auth { auth_type, auth_pass: auth_pass.text.clone() };
+        self.set(one, &mut router.authentication, At { value: auth, at: auth_pass.at });
+    }
+
+    fn required(&mut self, router: &Router) {
+        if router.broken {
+            return;
+        }
+        let name = &router.name;
+        if router.interface.is_none() {
+            let message = format!("vrrp_instance {name} has no interface");
+            self.report.error(router.at, message, "interface eth0");
+        }
+        if router.virtual_router_id.is_none() {
+            let message = format!("vrrp_instance {name} has no virtual_router_id");
+            self.report.error(router.at, message, "virtual_router_id 51");
+        }
+    }
+}
+
+/// Reading one statement.
+impl Lower<'_> {
+    pub(super) fn errors(&self) -> usize {
+        self.report.diagnostics.iter().filter(|one| one.is_error()).count()
+    }
+
+    fn set<T>(&mut self, one: &Statement, slot: &mut Option<At<T>>, value: At<T>) {
+        if let Some(first) = slot {
+            let (name, line) = (&one.keyword.text, first.at.line);
+            let message = format!("{name} was given in line {line} already: this one counts");
+            self.report.warn(one.keyword.at, message, "remove one");
+        }
+        *slot = Some(value);
+    }
+
+    fn argument<'s>(&mut self, one: &'s Statement) -> Option<&'s Word> {
+        let name = &one.keyword.text;
+        if let Some(extra) = one.arguments.get(1) {
+            let message = format!("{:?} after the value of {name} is ignored", extra.text);
+            self.report.warn(extra.at, message, "one value per line");
+        }
+        if one.block.is_some() && name != "vrrp_instance" {
+            self.report.error(
+                one.keyword.at,
+                format!("{name} takes no {{ }}"),
+                "remove the braces",
+            );
+        }
+        let word = one.arguments.first();
+        if word.is_none() {
+            self.report.error(one.keyword.at, format!("{name} has no value"), "");
+        }
+        word
+    }
+
+    fn value<T>(
+        &mut self,
+        one: &Statement,
+        wanted: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<At<T>> {
+        let word = self.argument(one)?;
+        let value = read(&word.text);
+        if value.is_none() {
+            let message = format!("{} {} is not {wanted}", one.keyword.text, word.text);
+            self.report.error(word.at, message, "");
+        }
+        Some(At { value: value?, at: word.at })
+    }
+
+    fn block<'s>(&mut self, one: &'s Statement) -> Option<&'s [Statement]> {
+        if one.block.is_none() {
+            let name = &one.keyword.text;
+            self.report.error(one.keyword.at, format!("{name} has no {{ }}"), "its `{` is missing");
+        }
+        one.block.as_deref()
+    }
+
+    fn unserved(&mut self, block: Block, statements: &[Statement]) {
+        self.unserved_but(block, statements, |_| false);
+    }
+
+    /// Reports every keyword that has no effect, once: with the first line, and the others named.
+    fn unserved_but(
+        &mut self,
+        block: Block,
+        statements: &[Statement],
+        quiet: impl Fn(&Statement) -> bool,
+    ) {
+        let mut groups: Vec<(&str, Vec<Pos>)> = Vec::new();
+        for one in statements.iter().filter(|one| !quiet(one)) {
+            let name = one.keyword.text.as_str();
+            match groups.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, places)) => places.push(one.keyword.at),
+                None => groups.push((name, vec![one.keyword.at])),
+            }
+        }
+        for (name, places) in groups {
+            let others = others(&places);
+            let (message, hint) = match keywords::find(block, name) {
+                Some(known) => match known.status {
+                    Status::Served => continue,
+                    Status::NotYet => {
+                        (format!("`{name}` is not served yet: {}{others}", known.note), None)
+                    }
+                    Status::NoMeaning => {
+                        (format!("`{name}` has no meaning here: {}{others}", known.note), None)
+                    }
+                },
+                None => (
+                    format!("unknown keyword `{name}` is ignored{others}"),
+                    keywords::suggest(block, name),
+                ),
+            };
+            self.report.warn(places[0], message, hint.as_deref().unwrap_or_default());
+        }
+    }
+}
+
+/// Some of the lines after the first, to be found without flooding the screen.
+fn others(places: &[Pos]) -> String {
+    const SHOWN: usize = 8;
+    let lines: Vec<String> = places.iter().skip(1).map(|at| at.line.to_string()).collect();
+    match lines.len() {
+        0 => String::new(),
+        1 => format!(" (also in line {})", lines[0]),
+        2..=SHOWN => format!(" (also in lines {})", lines.join(", ")),
+        many => {
+            let shown = lines[..SHOWN].join(", ");
+            format!(" (also in lines {shown} and {} more)", many - SHOWN)
+        }
+    }
+}
+
+fn is_version(one: &Statement, keyword: &str, version: &str) -> bool {
+    one.keyword.text == keyword && one.arguments.first().is_some_and(|word| word.text == version)
+}
+
+fn number(least: u8, most: u8) -> impl Fn(&str) -> Option<u8> {
+    move |text| text.parse().ok().filter(|value| (least..=most).contains(value))
+}
+
+fn timer(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
+    move |text| milliseconds(text).filter(|value| (least..=most).contains(value))
+}
+
+/// Decimal seconds; what is finer than a millisecond is no number here.
+fn milliseconds(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    let fraction = fraction.trim_end_matches('0');
+    if !digits(whole)
+        || !digits(fraction)
+        || fraction.len() > 3
+        || text.len() == text.matches('.').count()
+    {
+        return None;
+    }
+    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let thousandths: u32 = format!("{fraction:0<3}").parse().ok()?;
+    whole.checked_mul(1000)?.checked_add(thousandths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_up_to_three_decimals() {
+        let cases = [
+            ("1", Some(1000)),
+            ("0.01", Some(10)),
+            (".5", Some(500)),
+            ("2.", Some(2000)),
+            ("1.250", Some(1250)),
+            ("0.0005", None),
+            ("", None),
+            (".", None),
+            ("-1", None),
+            ("1s", None),
+            ("99999999999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(milliseconds(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Every node's file to one configuration. keepalived's nodes never compare theirs; here a
+//! difference that would have split them is an error that names both places.
+
+use std::collections::BTreeMap;
+
+use leasehold_model::{Candidate, Config, Instance, Vip};
+
+use super::lex::{Pos, Report};
+use super::lower::{At, File, Router};
+use super::vip::Address;
+use crate::diagnostic::Places;
+
+type Files<'a> = [(Option<&'a str>, File)];
+
+/// One node's version of an instance.
+#[derive(Clone, Copy)]
+struct Member<'a> {
+    node: Option<&'a str>,
+    router: &'a Router,
+}
+
+pub(super) fn merge(files: &Files<'_>, report: &mut Report) -> (Config, Places) {
+    let mut merge = Merge { report, config: Config::default(), places: Places::default() };
+    merge.global(files);
+    let mut members: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
+    for (node, file) in files {
+        for router in &file.routers {
+            members.entry(&router.name).or_default().push(Member { node: *node, router });
+        }
+    }
+    merge.one_name_per_router(&members);
+    for (name, members) in &members {
+        merge.absent(files, name, members);
+        merge.instance(name, members);
+    }
+    (merge.config, merge.places)
+}
+
+struct Merge<'a> {
+    report: &'a mut Report,
+    config: Config,
+    places: Places,
+}
+
+impl Merge<'_> {
+    fn global(&mut self, files: &Files<'_>) {
+        let mut group: Option<&At<std::net::Ipv4Addr>> = None;
+        for (node, file) in files {
+            if let Some(id) = &file.router_id {
+                match node {
+                    Some(node) => {
+                        self.config.global.router_id.insert((*node).to_owned(), id.value.clone());
+                        self.note(&["global", "router_id", node], id.at);
+                    }
+                    None => self.report.warn(
+                        id.at,
+                        format!("router_id {} names one node, and the file is for all", id.value),
+                        "leasehold import NODE=FILE keeps it",
+                    ),
+                }
+            }
+            match (group, &file.mcast_group4) {
+                (Some(first), Some(own)) => self.same("vrrp_mcast_group4", first, own),
+                (None, Some(own)) => {
+                    self.note(&["global", "vrrp_mcast_group4"], own.at);
+                    group = Some(own);
+                }
+                (Some(_) | None, None) => {}
+            }
+        }
+        self.config.global.vrrp_mcast_group4 = group.map(|group| group.value);
+    }
+
+    /// keepalived finds a router's other half by its number; the names may differ. Here the name
+    /// is what a lease is called by.
+    fn one_name_per_router(&mut self, members: &BTreeMap<&str, Vec<Member<'_>>>) {
+        let mut seen: BTreeMap<u8, Vec<Member<'_>>> = BTreeMap::new();
+        for member in members.values().flatten() {
+            let Some(vrid) = &member.router.virtual_router_id else { continue };
+            let others = seen.entry(vrid.value).or_default();
+            let twin = others.iter().find(|other| {
+                other.node != member.node
+                    && other.router.name != member.router.name
+                    && other.router.shares_address(member.router)
+            });
+            if let Some(twin) = twin {
+                let first = self.report.place(twin.router.at);
+                self.report.error(
+                    member.router.at,
+                    format!(
+                        "vrrp_instance {} is called {} at {first}: both have virtual_router_id {}",
+                        member.router.name, twin.router.name, vrid.value
+                    ),
+                    "give it one name in every file",
+                );
+            }
+            others.push(*member);
+        }
+    }
+
+    /// A node whose file leaves the instance out would never have held it.
+    fn absent(&mut self, files: &Files<'_>, name: &str, members: &[Member<'_>]) {
+        for (node, _) in files {
+            let Some(node) = node else { continue };
+            if !members.iter().any(|member| member.node == Some(node)) {
+                self.report.warn(
+                    members[0].router.at,
+                    format!("vrrp_instance {name} is not in the file of {node}"),
+                    &format!("{node} becomes a spare: it holds {name} when no other can"),
+                );
+            }
+        }
+    }
+
+    fn instance(&mut self, name: &str, members: &[Member<'_>]) {
+        let first = members[0].router;
+        let (Some(vrid), Some(interface)) = (&first.virtual_router_id, &first.interface) else {
+            return;
+        };
+        for other in &members[1..] {
+            self.agree(first, other.router);
+        }
+        let mut instance = Instance {
+            virtual_router_id: vrid.value,
+            interface: interface.value.clone(),
+            priority: None,
+            advert_int_ms: first.advert_int_ms.as_ref().map_or(1000, |every| every.value),
+            authentication: first.authentication.as_ref().map(|auth| auth.value.clone()),
+            preempt: true,
+            preempt_delay_ms: 0,
+            virtual_ipaddress: first.vips(&interface.value),
+            directors: BTreeMap::new(),
+        };
+        self.preemption(members, &mut instance);
+        for member in members {
+            self.candidate(name, *member, &mut instance);
+        }
+        self.note_instance(name, first);
+        self.config.instances.insert(name.to_owned(), instance);
+    }
+
+    fn candidate(&mut self, name: &str, member: Member<'_>, instance: &mut Instance) {
+        let priority = member.router.priority();
+        let at = member.router.priority.as_ref().map_or(member.router.at, |one| one.at);
+        let Some(node) = member.node else {
+            if priority == 255 {
+                let message = "priority 255 is for one director; every one gets 254";
+                self.report.warn(at, message, "leasehold import NODE=FILE for each");
+            }
+            instance.priority = Some(priority.min(254));
+            return self.note(&["instance", name, "priority"], at);
+        };
+        let own = member.router.interface.as_ref();
+        let interface = own.filter(|own| own.value != instance.interface);
+        if let Some(own) = own {
+            self.note(&["instance", name, "director", node, "interface"], own.at);
+        }
+        self.note(&["instance", name, "director", node], at);
+        let interface = interface.map(|own| own.value.clone());
+        let candidate = Candidate { priority: Some(priority), interface };
+        instance.directors.insert(node.to_owned(), candidate);
+    }
+
+    /// Who takes an instance back is the node of the highest priority: its settings count.
+    fn preemption(&mut self, members: &[Member<'_>], instance: &mut Instance) {
+        for Member { router, .. } in members {
+            if let Some(at) = router.nopreempt
+                && router.is_master()
+            {
+                let message = "nopreempt does not count with state MASTER, as in keepalived";
+                self.report.warn(at, message, "state BACKUP on every node");
+            }
+            if let Some(delay) = &router.preempt_delay_ms
+                && !router.preempts()
+            {
+                let message = "preempt_delay does not count with nopreempt, as in keepalived";
+                self.report.warn(delay.at, message, "");
+            }
+        }
+        let mut sorted: Vec<&Router> = members.iter().map(|member| member.router).collect();
+        sorted.sort_by_key(|router| std::cmp::Reverse(router.priority()));
+        let top = sorted[0];
+        instance.preempt = top.preempts();
+        if instance.preempt {
+            instance.preempt_delay_ms = top.preempt_delay_ms.as_ref().map_or(0, |one| one.value);
+        }
+        let differs = |other: &&&Router| {
+            let delay =
+                |router: &Router| router.preempt_delay_ms.as_ref().map_or(0, |one| one.value);
+            other.preempts() != top.preempts() || (top.preempts() && delay(other) != delay(top))
+        };
+        if let Some(other) = sorted.iter().find(differs) {
+            let (first, name) = (self.report.place(top.preemption_at()), &top.name);
+            self.report.warn(
+                other.preemption_at(),
+                format!("{name} has other preemption settings at {first}: those count"),
+                "the node of the highest priority is the one that would preempt",
+            );
+        }
+    }
+
+    /// What would have made two masters, or adverts that nobody accepts.
+    fn agree(&mut self, first: &Router, other: &Router) {
+        if let (Some(first), Some(other)) = (&first.virtual_router_id, &other.virtual_router_id) {
+            self.same("virtual_router_id", first, other);
+        }
+        let every = |router: &Router| match &router.advert_int_ms {
+            Some(every) => every.clone(),
+            None => At { value: 1000, at: router.at },
+        };
+        let (mine, theirs) = (every(first), every(other));
+        if mine.value != theirs.value {
+            let seconds = |ms: u32| format!("{}", f64::from(ms) / 1000.0);
+            self.differ(
+                "advert_int",
+                &seconds(mine.value),
+                mine.at,
+                &seconds(theirs.value),
+                theirs.at,
+            );
+        }
+        let auth = |router: &Router| router.authentication.as_ref().map(|auth| auth.value.clone());
+        if auth(first) != auth(other) {
+            let at = |router: &Router| router.authentication.as_ref().map_or(router.at, |a| a.at);
+            // The password itself stays out of logs.
+            let place = self.report.place(at(first));
+            let message = format!("authentication of {} differs from {place}", first.name);
+            self.report.error(at(other), message, "the same on every node, or none");
+        }
+        self.same_addresses(first, other);
+    }
+
+    fn same_addresses(&mut self, first: &Router, other: &Router) {
+        let base = first.interface_name();
+        let [mine, theirs] = [first, other].map(|router| {
+            let vips = router.vips(base);
+            let located = vips.into_iter().zip(router.addresses.iter().map(|one| one.at));
+            located.collect::<Vec<(Vip, Pos)>>()
+        });
+        let find = |all: &[(Vip, Pos)], vip: &Vip| {
+            all.iter().find(|(one, _)| one.address == vip.address).cloned()
+        };
+        for (vip, at) in &theirs {
+            match find(&mine, vip) {
+                None => self.missing(vip, *at, first),
+                Some((own, first_at)) if own != *vip => {
+                    let place = self.report.place(first_at);
+                    self.report.error(
+                        *at,
+                        format!(
+                            "{} of {} is written otherwise at {place}",
+                            vip.address, first.name
+                        ),
+                        "the same prefix, label, brd and scope on every node; dev may differ only \
+                         where it is the instance's interface",
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        for (vip, at) in &mine {
+            if find(&theirs, vip).is_none() {
+                self.missing(vip, *at, other);
+            }
+        }
+    }
+
+    fn missing(&mut self, vip: &Vip, at: Pos, other: &Router) {
+        let place = self.report.place(other.at);
+        self.report.error(
+            at,
+            format!("{} is missing in vrrp_instance {} at {place}", vip.address, other.name),
+            "the same virtual_ipaddress on every node",
+        );
+    }
+
+    fn same<T: PartialEq + std::fmt::Display>(&mut self, name: &str, first: &At<T>, other: &At<T>) {
+        if first.value != other.value {
+            let (mine, theirs) = (first.value.to_string(), other.value.to_string());
+            self.differ(name, &mine, first.at, &theirs, other.at);
+        }
+    }
+
+    fn differ(&mut self, name: &str, mine: &str, first: Pos, theirs: &str, other: Pos) {
+        let place = self.report.place(first);
+        let message = format!("{name} is {theirs} here and {mine} at {place}");
+        self.report.error(other, message, "the same on every node");
+    }
+
+    fn note(&mut self, path: &[&str], at: Pos) {
+        self.places.put(path, self.report.place(at));
+    }
+
+    fn note_instance(&mut self, name: &str, router: &Router) {
+        self.note(&["instance", name], router.at);
+        let fields = [
+            ("virtual_router_id", router.virtual_router_id.as_ref().map(|one| one.at)),
+            ("interface", router.interface.as_ref().map(|one| one.at)),
+            ("advert_int_ms", router.advert_int_ms.as_ref().map(|one| one.at)),
+            ("authentication", router.authentication.as_ref().map(|one| one.at)),
+            ("preempt_delay_ms", router.preempt_delay_ms.as_ref().map(|one| one.at)),
+        ];
+        for (field, at) in fields {
+            if let Some(at) = at {
+                self.note(&["instance", name, field], at);
+            }
+        }
+        for (index, vip) in router.addresses.iter().enumerate() {
+            self.note(&["instance", name, "virtual_ipaddress", &index.to_string()], vip.at);
+        }
+    }
+}
+
+impl Router {
+    fn is_master(&self) -> bool {
+        self.master.as_ref().is_some_and(|master| master.value)
+    }
+
+    /// keepalived honours nopreempt only where the initial state is BACKUP.
+    fn preempts(&self) -> bool {
+        self.nopreempt.is_none() || self.is_master()
+    }
+
+    fn preemption_at(&self) -> Pos {
+        let delay = self.preempt_delay_ms.as_ref().map(|delay| delay.at);
+        self.nopreempt.or(delay).unwrap_or(self.at)
+    }
+
+    fn priority(&self) -> u8 {
+        let default = if self.is_master() { 255 } else { 100 };
+        self.priority.as_ref().map_or(default, |priority| priority.value)
+    }
+
+    fn interface_name(&self) -> &str {
+        self.interface.as_ref().map_or("", |interface| &interface.value)
+    }
+
+    fn shares_address(&self, other: &Self) -> bool {
+        let mine = self.addresses.iter().map(|one| one.value.address);
+        let theirs = || other.addresses.iter().map(|one| one.value.address);
+        mine.into_iter().any(|address| theirs().any(|one| one == address))
+    }
+
+    /// The VIPs as a node would have them whose interface is called `base`.
+    fn vips(&self, base: &str) -> Vec<Vip> {
+        let own = self.interface_name();
+        let vip = |one: &At<Address>| {
+            let Address { address, prefix, dev, label, broadcast, scope } = one.value.clone();
+            let dev = dev.filter(|dev| dev != own);
+            let label = label.map(|label| match label.strip_prefix(own) {
+                Some(rest) if dev.is_none() => format!("{base}{rest}"),
+                Some(_) | None => label,
+            });
+            Vip { address, prefix, dev, label, broadcast, scope }
+        };
+        self.addresses.iter().map(vip).collect()
+    }
+}

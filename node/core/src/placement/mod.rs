@@ -1,0 +1,1 @@
+//! Who should hold what, decided from reports, and why, in plain words.
