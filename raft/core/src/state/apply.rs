@@ -220,8 +220,8 @@ impl State {
         }
     }
 
-    fn retired(&mut self, items: &[(IpAddr, GroupId, Epoch)]) -> Outcome {
-        self.retiring.retain(|one| !items.contains(&(one.address, one.group, one.epoch)));
+    fn retired(&mut self, items: &[Retiring]) -> Outcome {
+        self.retiring.retain(|one| !items.contains(one));
         Outcome::Done
     }
 

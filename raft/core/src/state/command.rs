@@ -1,11 +1,9 @@
 //! The log entry: what may be proposed, and what came of it.
 
-use std::net::IpAddr;
-
 use leasehold_model::{Config, Epoch, GroupId, NodeId, Revision, Role};
 use serde::{Deserialize, Serialize};
 
-use super::Cause;
+use super::{Cause, Retiring};
 
 /// A [`Command`] and when its proposer's wall clock said it was. The time is for people to read
 /// and for tokens to expire by; no lease depends on it.
@@ -58,9 +56,10 @@ pub enum Command {
         group: GroupId,
         node: NodeId,
     },
-    /// The old holder of these addresses no longer answers for them.
+    /// The old holders of these addresses no longer answer for them. Exactly these: an address
+    /// that came back meanwhile and left again has another item, and waits for its own.
     Retired {
-        items: Vec<(IpAddr, GroupId, Epoch)>,
+        items: Vec<Retiring>,
     },
     /// The daemon of `node` has started, and closed the fence before it said so: every lease of
     /// its earlier starts is over. A no-op for a start that is not later than the last one known,
