@@ -2,6 +2,7 @@
 
 pub use leasehold_raft_core::{lease, model, state};
 
+pub mod identity;
 pub mod store;
 mod types;
 
