@@ -45,6 +45,7 @@ pub fn found(dir: &Path, name: &str, listen: &str, timing: Value) -> Result<Foun
         listen: listen.to_owned(),
         role: Role::Director,
         timing,
+        incarnation: 0,
         peers: Vec::new(),
     })?;
     Ok(Founded { cluster, node, directory })
@@ -167,6 +168,7 @@ pub fn complete_join(pending: PendingJoin, answer: JoinResponse) -> Result<Direc
         claim.write(CA_KEY, key).map_err(unrecorded)?;
     }
     let (format, own) = (FORMAT, name.clone());
-    let settings = Settings { format, cluster, node, name: own, listen, role, timing, peers };
+    let settings =
+        Settings { format, cluster, node, name: own, listen, role, timing, incarnation: 0, peers };
     claim.finish(&settings).map_err(unrecorded)
 }

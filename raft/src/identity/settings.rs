@@ -24,6 +24,9 @@ pub struct Settings {
     /// The cluster's timing, in a form that only its user reads.
     #[serde(default)]
     pub timing: serde_json::Value,
+    /// How often the daemon was started on this directory: a number for each start.
+    #[serde(default)]
+    pub incarnation: u64,
     /// Where to look for the cluster after a start. May be out of date; the log is not.
     #[serde(default)]
     pub peers: Vec<KnownPeer>,
