@@ -2,6 +2,8 @@
 //! configuration it must give and every diagnostic. `LEASEHOLD_REWRITE=1 cargo test` rewrites
 //! what is expected; the difference is then for a reviewer.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test panic as the test would")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

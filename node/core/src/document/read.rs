@@ -169,26 +169,13 @@ impl Reader<'_> {
             let mut path = path.to_vec();
             path.push(&index);
             self.places.put(&path, self.lines.place(&value.span()));
-            let vip = match value.get_ref() {
-                DeValue::String(text) => self.short_vip(&path, text, &value.span()),
-                other => {
-                    let table = other.as_table().map(|table| At {
-                        table,
-                        span: value.span(),
-                        path: path.clone(),
-                    });
-                    match table {
-                        Some(table) => self.vip(&table),
-                        None => {
-                            self.mistyped(
-                                &path,
-                                value,
-                                "a table or a string such as \"10.0.0.1/24\"",
-                            );
-                            None
-                        }
-                    }
-                }
+            let vip = if let Some(text) = value.get_ref().as_str() {
+                self.short_vip(&path, text, &value.span())
+            } else if let Some(table) = value.get_ref().as_table() {
+                self.vip(&At { table, span: value.span(), path: path.clone() })
+            } else {
+                self.mistyped(&path, value, "a table or a string such as \"10.0.0.1/24\"");
+                None
             };
             match vip {
                 Some(vip) => vips.push(vip),

@@ -1,1 +1,126 @@
 //! Who should hold what, decided from reports, and why, in plain words.
+//!
+//! The leader asks a [`Placer`] whenever a report or the replicated state changed, and when the
+//! last [`Placement::wake`] is due. What comes back is carried out as log entries, which check
+//! once more that the world is still as it was.
+//!
+//! An eligible director is a heard one, neither drained nor stopping, that has every interface
+//! of the instance up and has not complained that it can't serve it. Among these: the pinned one;
+//! else the highest priority; else the holder; else the one that holds least, is not the leader,
+//! and has the lowest number.
+//!
+//! It settles. A preemption raises the sum of the holders' priorities; a balancing move leaves
+//! that as it is and makes the loads more even; so with the same reports no decision comes back.
+
+mod decide;
+mod explain;
+mod standing;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use leasehold_model::{BootNanos, Eligibility, GroupId, Instance, NodeId, Role};
+use serde::{Deserialize, Serialize};
+
+pub use decide::{BALANCE_AFTER, Placer, successor};
+pub use explain::{Explanation, Holding, Part};
+pub use standing::{Bar, Standing, standing};
+
+/// A member, and what it last said of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Director<'a> {
+    pub node: NodeId,
+    pub name: &'a str,
+    pub role: Role,
+    pub drained: bool,
+    /// Absent: not heard within the ttl.
+    pub report: Option<&'a Eligibility>,
+}
+
+/// What one lease covers, and where that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a> {
+    pub group: GroupId,
+    pub name: &'a str,
+    pub instance: &'a Instance,
+    pub holder: Option<NodeId>,
+    /// There is no lease, or it must have run out: it may be granted.
+    pub over: bool,
+    /// The holder has been asked to release in favour of this one.
+    pub handover: Option<NodeId>,
+    /// Where the operator moved it.
+    pub pin: Option<NodeId>,
+    /// Why it last changed hands.
+    pub cause: Reason,
+    /// How long ago that was.
+    pub changed_ago: Duration,
+}
+
+/// Why a group changes hands: the causes that the log records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    #[default]
+    Created,
+    Expired,
+    DaemonDied,
+    Stopped,
+    Moved,
+    Drained,
+    Preempted,
+    Balanced,
+    Unserviceable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Nobody holds it: give it to `to`.
+    Grant { group: GroupId, to: NodeId, reason: Reason },
+    /// Ask the holder to release it in favour of `to`.
+    Handover { group: GroupId, to: NodeId, reason: Reason },
+}
+
+/// What to do now, and when to ask again though nothing changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// At most one for each group.
+    pub decisions: Vec<Decision>,
+    /// When the next delay is over.
+    pub wake: Option<BootNanos>,
+}
+
+impl Decision {
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        match self {
+            Self::Grant { group, .. } | Self::Handover { group, .. } => *group,
+        }
+    }
+
+    #[must_use]
+    pub fn to(&self) -> NodeId {
+        match self {
+            Self::Grant { to, .. } | Self::Handover { to, .. } => *to,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "the instance was created",
+            Self::Expired => "the lease of the holder before expired",
+            Self::DaemonDied => "the daemon of the holder before died",
+            Self::Stopped => "the holder before was stopped",
+            Self::Moved => "moved by an operator",
+            Self::Drained => "the holder before was drained",
+            Self::Preempted => "a higher priority preempted the holder before",
+            Self::Balanced => "instances of equal priority are spread",
+            Self::Unserviceable => "the holder before could not serve it",
+        })
+    }
+}

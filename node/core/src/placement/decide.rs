@@ -1,0 +1,310 @@
+//! The rules, in the order in which they bind.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leasehold_model::{BootNanos, GroupId, NodeId};
+
+use super::standing::{Bar, Standing, standing};
+use super::{Decision, Director, Placement, Reason, Slot};
+
+/// How long a director must have been eligible before groups are moved to it only to spread
+/// them: one that comes and goes should not take VIPs along.
+pub const BALANCE_AFTER: Duration = Duration::from_secs(10);
+
+/// Decides, and remembers since when each director could hold each group. A new leader begins
+/// with an empty memory: delays then count from its beginning.
+#[derive(Clone, Debug, Default)]
+pub struct Placer {
+    tenure: BTreeMap<(GroupId, NodeId), Tenure>,
+}
+
+/// Since when a director has been eligible with at least its present priority.
+#[derive(Clone, Copy, Debug)]
+struct Tenure {
+    effective: u8,
+    since: BootNanos,
+}
+
+impl Placer {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What to do now. `now` never goes back.
+    pub fn place(
+        &mut self,
+        directors: &[Director<'_>],
+        slots: &[Slot<'_>],
+        leader: NodeId,
+        now: BootNanos,
+    ) -> Placement {
+        let board = Board::new(directors, slots, leader);
+        self.observe(&board, now);
+        Round { board, placer: self, now, placement: Placement::default() }.run()
+    }
+
+    /// Since when `node` has been eligible for `group` with at least its present priority.
+    #[must_use]
+    pub fn eligible_since(&self, group: GroupId, node: NodeId) -> Option<BootNanos> {
+        self.tenure.get(&(group, node)).map(|tenure| tenure.since)
+    }
+
+    fn observe(&mut self, board: &Board<'_>, now: BootNanos) {
+        let mut tenure = BTreeMap::new();
+        for (slot, standings) in board.slots.iter().zip(&board.standings) {
+            for (director, standing) in board.directors.iter().zip(standings) {
+                if !standing.eligible() {
+                    continue;
+                }
+                let key = (slot.group, director.node);
+                let effective = standing.effective;
+                let before = self.tenure.get(&key).filter(|one| effective <= one.effective);
+                let since = before.map_or(now, |one| one.since);
+                tenure.insert(key, Tenure { effective, since });
+            }
+        }
+        self.tenure = tenure;
+    }
+}
+
+/// Who gets `group` when `not`, its holder, releases it right now.
+#[must_use]
+pub fn successor(
+    directors: &[Director<'_>],
+    slots: &[Slot<'_>],
+    leader: NodeId,
+    group: GroupId,
+    not: NodeId,
+) -> Option<NodeId> {
+    let board = Board::new(directors, slots, leader);
+    let index = slots.iter().position(|slot| slot.group == group)?;
+    let asked = slots[index].handover.filter(|to| *to != not && board.eligible(index, *to));
+    asked.or_else(|| board.best(index, |node, _| node != not))
+}
+
+/// The directors, the groups, and how each of the former stands for each of the latter.
+pub(super) struct Board<'a> {
+    pub(super) directors: &'a [Director<'a>],
+    pub(super) slots: &'a [Slot<'a>],
+    leader: NodeId,
+    /// By slot, then by director.
+    pub(super) standings: Vec<Vec<Standing>>,
+    /// Groups that a director holds, or will once what is under way is done.
+    load: BTreeMap<NodeId, usize>,
+}
+
+impl<'a> Board<'a> {
+    pub(super) fn new(
+        directors: &'a [Director<'a>],
+        slots: &'a [Slot<'a>],
+        leader: NodeId,
+    ) -> Self {
+        let row = |slot| directors.iter().map(|director| standing(director, slot)).collect();
+        let standings = slots.iter().map(row).collect();
+        let mut load = BTreeMap::new();
+        for slot in slots.iter().filter(|slot| !slot.over) {
+            if let Some(node) = slot.handover.or(slot.holder) {
+                *load.entry(node).or_default() += 1;
+            }
+        }
+        Self { directors, slots, leader, standings, load }
+    }
+
+    pub(super) fn standing(&self, slot: usize, node: NodeId) -> Option<&Standing> {
+        let director = self.directors.iter().position(|one| one.node == node)?;
+        Some(&self.standings[slot][director])
+    }
+
+    pub(super) fn eligible(&self, slot: usize, node: NodeId) -> bool {
+        self.standing(slot, node).is_some_and(Standing::eligible)
+    }
+
+    fn load(&self, node: NodeId) -> usize {
+        self.load.get(&node).copied().unwrap_or(0)
+    }
+
+    fn candidates(&self, slot: usize) -> impl Iterator<Item = (NodeId, &Standing)> {
+        let all = self.directors.iter().map(|one| one.node).zip(&self.standings[slot]);
+        all.filter(|(_, standing)| standing.eligible())
+    }
+
+    /// The eligible director of `among` to hold the group.
+    pub(super) fn best(
+        &self,
+        slot: usize,
+        among: impl Fn(NodeId, &Standing) -> bool,
+    ) -> Option<NodeId> {
+        let Slot { pin, holder, .. } = self.slots[slot];
+        let candidates = self.candidates(slot).filter(|(node, standing)| among(*node, standing));
+        let rank = |(node, standing): &(NodeId, &Standing)| {
+            (
+                pin == Some(*node),
+                standing.effective,
+                holder == Some(*node),
+                Reverse(self.load(*node)),
+                *node != self.leader,
+                Reverse(*node),
+            )
+        };
+        candidates.max_by_key(rank).map(|(node, _)| node)
+    }
+
+    fn moves(&mut self, from: Option<NodeId>, to: NodeId) {
+        if let Some(load) = from.and_then(|from| self.load.get_mut(&from)) {
+            *load = load.saturating_sub(1);
+        }
+        *self.load.entry(to).or_default() += 1;
+    }
+}
+
+/// One call of [`Placer::place`].
+struct Round<'a> {
+    board: Board<'a>,
+    placer: &'a Placer,
+    now: BootNanos,
+    placement: Placement,
+}
+
+impl Round<'_> {
+    fn run(mut self) -> Placement {
+        let slots = self.board.slots;
+        for (index, slot) in slots.iter().enumerate() {
+            if slot.over {
+                self.grant(index, slot);
+            } else if let Some(holder) = slot.holder {
+                self.keep_or_hand_over(index, slot, holder);
+            }
+        }
+        let under_way = slots.iter().any(|slot| !slot.over && slot.handover.is_some());
+        if self.placement.decisions.is_empty() && !under_way {
+            self.balance();
+        }
+        self.placement
+    }
+
+    fn grant(&mut self, index: usize, slot: &Slot<'_>) {
+        let Some(to) = self.board.best(index, |_, _| true) else { return };
+        // Where a holder is still named, nobody said that it let go: it fell silent.
+        let reason = if slot.holder.is_some() { Reason::Expired } else { slot.cause };
+        self.board.moves(None, to);
+        self.placement.decisions.push(Decision::Grant { group: slot.group, to, reason });
+    }
+
+    fn keep_or_hand_over(&mut self, index: usize, slot: &Slot<'_>, holder: NodeId) {
+        if slot.handover.is_some_and(|to| self.board.eligible(index, to)) {
+            return;
+        }
+        let Some(own) = self.board.standing(index, holder) else { return };
+        // A silent holder can't be asked. Its lease runs out by itself.
+        let Some((to, reason)) = (match why_not(own) {
+            Some(Unfit::Silent) => None,
+            Some(Unfit::Because(reason)) => {
+                self.board.best(index, |node, _| node != holder).map(|to| (to, reason))
+            }
+            None => self.better(index, slot, holder, own.effective),
+        }) else {
+            return;
+        };
+        self.board.moves(Some(holder), to);
+        self.placement.decisions.push(Decision::Handover { group: slot.group, to, reason });
+    }
+
+    /// Who should have it rather than a holder that serves it well.
+    fn better(
+        &mut self,
+        index: usize,
+        slot: &Slot<'_>,
+        holder: NodeId,
+        held_with: u8,
+    ) -> Option<(NodeId, Reason)> {
+        if let Some(pin) = slot.pin
+            && self.board.eligible(index, pin)
+        {
+            return (pin != holder).then_some((pin, Reason::Moved));
+        }
+        if !slot.instance.preempt {
+            return None;
+        }
+        let delay = preempt_delay(slot);
+        let higher = |standing: &Standing| standing.effective > held_with;
+        let due = |node| self.due(slot, node, delay);
+        let to = self.board.best(index, |node, one| higher(one) && due(node) <= self.now);
+        if to.is_none() {
+            let candidates = self.board.candidates(index).filter(|(_, one)| higher(one));
+            let next = candidates.map(|(node, _)| due(node)).min();
+            self.wake_at(next);
+        }
+        to.map(|to| (to, Reason::Preempted))
+    }
+
+    /// One group of the pair of directors whose loads differ most, and by two at least: then
+    /// moving it leaves nothing to move back.
+    fn balance(&mut self) {
+        let mut best: Option<(usize, usize, NodeId, NodeId)> = None;
+        let mut next: Option<BootNanos> = None;
+        for (index, slot) in self.board.slots.iter().enumerate() {
+            let pinned = slot.pin.is_some_and(|pin| self.board.eligible(index, pin));
+            let Some(holder) = slot.holder.filter(|_| !slot.over) else { continue };
+            if !slot.instance.preempt || pinned || !self.board.eligible(index, holder) {
+                continue;
+            }
+            let held_with = self.board.standing(index, holder).map(|one| one.effective);
+            for (node, standing) in self.board.candidates(index) {
+                let gap = self.board.load(holder).saturating_sub(self.board.load(node));
+                if gap < 2 || Some(standing.effective) != held_with {
+                    continue;
+                }
+                let due = self.due(slot, node, preempt_delay(slot).max(BALANCE_AFTER));
+                if due > self.now {
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                } else if best.is_none_or(|(widest, ..)| gap > widest) {
+                    best = Some((gap, index, holder, node));
+                }
+            }
+        }
+        if let Some((_, index, holder, to)) = best {
+            let group = self.board.slots[index].group;
+            self.board.moves(Some(holder), to);
+            let reason = Reason::Balanced;
+            self.placement.decisions.push(Decision::Handover { group, to, reason });
+        } else {
+            self.wake_at(next);
+        }
+    }
+
+    /// When `node` will have been eligible for `delay`.
+    fn due(&self, slot: &Slot<'_>, node: NodeId, delay: Duration) -> BootNanos {
+        self.placer.eligible_since(slot.group, node).unwrap_or(self.now).after(delay)
+    }
+
+    fn wake_at(&mut self, at: Option<BootNanos>) {
+        let wake = &mut self.placement.wake;
+        *wake = [*wake, at].into_iter().flatten().min();
+    }
+}
+
+fn preempt_delay(slot: &Slot<'_>) -> Duration {
+    Duration::from_millis(slot.instance.preempt_delay_ms.into())
+}
+
+pub(super) enum Unfit {
+    Silent,
+    Because(Reason),
+}
+
+/// Why a holder should not go on, if it should not.
+pub(super) fn why_not(holder: &Standing) -> Option<Unfit> {
+    let reason = |bar: &Bar| match bar {
+        Bar::Unheard => Unfit::Silent,
+        Bar::Drained => Unfit::Because(Reason::Drained),
+        Bar::Stopping => Unfit::Because(Reason::Stopped),
+        Bar::Witness | Bar::InterfaceDown(_) | Bar::Unable(_) => {
+            Unfit::Because(Reason::Unserviceable)
+        }
+    };
+    let silent = holder.bars.iter().find(|bar| **bar == Bar::Unheard);
+    silent.or(holder.bars.first()).map(reason)
+}

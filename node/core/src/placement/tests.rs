@@ -1,0 +1,336 @@
+//! The rules of placement, one sentence each.
+
+mod settle;
+mod world;
+
+use std::time::Duration;
+
+use leasehold_model::{GroupId, NodeId, Role};
+
+use super::*;
+use world::World;
+
+fn grant(to: u64, reason: Reason) -> Vec<Decision> {
+    vec![Decision::Grant { group: GroupId(0), to: NodeId(to), reason }]
+}
+
+fn handover(to: u64, reason: Reason) -> Vec<Decision> {
+    vec![Decision::Handover { group: GroupId(0), to: NodeId(to), reason }]
+}
+
+#[test]
+fn the_highest_priority_gets_a_free_group() {
+    assert_eq!(World::of(&[90, 100, 80]).decisions(), grant(2, Reason::Created));
+}
+
+#[test]
+fn a_spare_gets_it_only_when_nobody_else_can() {
+    let mut world = World::of(&[0, 1]);
+    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    world.silence(2);
+    assert_eq!(world.decisions(), grant(1, Reason::Created));
+}
+
+#[test]
+fn tracking_changes_the_priority_and_never_makes_a_spare() {
+    let mut world = World::of(&[100, 90]);
+    world.report(1).priority_delta.insert("web".to_owned(), -500);
+    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    world.report(2).priority_delta.insert("web".to_owned(), i16::MIN);
+    assert_eq!(world.decisions(), grant(2, Reason::Created), "1 and 1, and 1 leads");
+    let mut world = World::of(&[0, 5]);
+    world.report(1).priority_delta.insert("web".to_owned(), 200);
+    assert_eq!(world.decisions(), grant(2, Reason::Created));
+}
+
+#[test]
+fn an_owner_keeps_its_priority_whatever_is_tracked() {
+    let mut world = World::of(&[255, 254]);
+    world.report(1).priority_delta.insert("web".to_owned(), -100);
+    assert_eq!(world.decisions(), grant(1, Reason::Created));
+}
+
+#[test]
+fn the_ineligible_get_nothing() {
+    type Spoil = fn(&mut World);
+    let spoils: [(&str, Spoil); 6] = [
+        ("witness", |world| world.members[0].2 = Role::Witness),
+        ("unheard", |world| world.silence(1)),
+        ("drained", |world| world.drain(1)),
+        ("stopping", |world| world.report(1).stopping = true),
+        ("interface down", |world| world.report(1).interfaces_up.clear()),
+        ("unable", |world| {
+            world.report(1).unable.insert("web".to_owned(), "EPERM".to_owned());
+        }),
+    ];
+    for (name, spoil) in spoils {
+        let mut world = World::of(&[200, 100]);
+        spoil(&mut world);
+        assert_eq!(world.decisions(), grant(2, Reason::Created), "{name}");
+        world.silence(2);
+        assert_eq!(world.decisions(), vec![], "{name}, alone");
+    }
+}
+
+#[test]
+fn every_interface_of_the_instance_must_be_up() {
+    let mut world = World::of(&[200, 100]);
+    world.groups[0].instance.virtual_ipaddress[0].dev = Some("eth1".to_owned());
+    world.report(2).interfaces_up.insert("eth1".to_owned());
+    assert_eq!(world.decisions(), grant(2, Reason::Created), "ds1 lacks the VIP's");
+    world.report(1).interfaces_up = ["eth1".to_owned()].into();
+    assert_eq!(world.decisions(), grant(2, Reason::Created), "ds1 lacks the adverts'");
+}
+
+#[test]
+fn a_directors_own_interface_counts_for_it() {
+    let mut world = World::of(&[200, 100]);
+    let own = world.groups[0].instance.directors.get_mut("ds1").unwrap();
+    own.interface = Some("ens3".to_owned());
+    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    world.report(1).interfaces_up = ["ens3".to_owned()].into();
+    assert_eq!(world.decisions(), grant(1, Reason::Created));
+}
+
+#[test]
+fn a_holder_that_fell_silent_is_waited_for_until_its_lease_is_over() {
+    let mut world = World::of(&[100, 90]);
+    world.held_by(1);
+    world.silence(1);
+    assert_eq!(world.decisions(), vec![]);
+    world.groups[0].over = true;
+    assert_eq!(world.decisions(), grant(2, Reason::Expired));
+}
+
+#[test]
+fn a_released_group_is_granted_for_the_reason_of_its_release() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].cause = Reason::DaemonDied;
+    world.silence(1);
+    assert_eq!(world.decisions(), grant(2, Reason::DaemonDied));
+}
+
+#[test]
+fn among_equals_a_holder_keeps_it() {
+    let mut world = World::of(&[100, 100]);
+    world.held_by(2);
+    world.wait(Duration::from_secs(3600));
+    assert_eq!(world.place(), Placement::default());
+    world.groups[0].over = true;
+    assert_eq!(world.decisions(), grant(2, Reason::Expired));
+}
+
+#[test]
+fn free_groups_of_equals_are_spread_and_the_leader_is_last() {
+    let mut world = World::empty(3);
+    for name in ["a", "b", "c", "d"] {
+        world.add(name, &[100, 100, 100]);
+    }
+    let to: Vec<u64> = world.decisions().iter().map(|one| one.to().0).collect();
+    assert_eq!(to, [2, 3, 1, 2]);
+}
+
+#[test]
+fn a_higher_priority_preempts() {
+    let mut world = World::of(&[100, 90]);
+    world.held_by(2);
+    assert_eq!(world.decisions(), handover(1, Reason::Preempted));
+}
+
+#[test]
+fn without_preempt_a_healthy_holder_keeps_it() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].instance.preempt = false;
+    world.held_by(2);
+    assert_eq!(world.place(), Placement::default());
+    world.drain(2);
+    assert_eq!(world.decisions(), handover(1, Reason::Drained));
+}
+
+#[test]
+fn preemption_waits_for_its_delay_and_says_when_to_ask_again() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].instance.preempt_delay_ms = 5000;
+    world.held_by(2);
+    let due = world.now.after(Duration::from_secs(5));
+    assert_eq!(world.place(), Placement { decisions: vec![], wake: Some(due) });
+    world.wait(Duration::from_millis(4999));
+    assert_eq!(world.place(), Placement { decisions: vec![], wake: Some(due) });
+    world.wait(Duration::from_millis(1));
+    assert_eq!(world.decisions(), handover(1, Reason::Preempted));
+}
+
+#[test]
+fn a_break_in_eligibility_starts_the_delay_anew() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].instance.preempt_delay_ms = 5000;
+    world.held_by(2);
+    world.place();
+    world.wait(Duration::from_secs(4));
+    world.report(1).interfaces_up.clear();
+    world.place();
+    world.report(1).interfaces_up.insert("eth0".to_owned());
+    let due = world.now.after(Duration::from_secs(5));
+    assert_eq!(world.place().wake, Some(due));
+}
+
+#[test]
+fn a_priority_that_rises_starts_the_delay_anew_and_one_that_falls_does_not() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].instance.preempt_delay_ms = 5000;
+    world.held_by(2);
+    world.report(1).priority_delta.insert("web".to_owned(), -20);
+    assert_eq!(world.place(), Placement::default());
+    world.wait(Duration::from_secs(60));
+    world.report(1).priority_delta.clear();
+    assert_eq!(world.place().wake, Some(world.now.after(Duration::from_secs(5))));
+    world.wait(Duration::from_secs(5));
+    world.report(1).priority_delta.insert("web".to_owned(), -5);
+    assert_eq!(world.decisions(), handover(1, Reason::Preempted));
+}
+
+#[test]
+fn a_pin_outranks_priority_while_its_node_is_eligible() {
+    let mut world = World::of(&[100, 90, 80]);
+    world.held_by(1);
+    world.groups[0].pin = Some(NodeId(3));
+    assert_eq!(world.decisions(), handover(3, Reason::Moved));
+    world.held_by(3);
+    assert_eq!(world.place(), Placement::default(), "pinned where it is");
+    world.report(3).interfaces_up.clear();
+    assert_eq!(world.decisions(), handover(1, Reason::Unserviceable));
+    world.held_by(2);
+    assert_eq!(world.decisions(), handover(1, Reason::Preempted), "the pin does not count");
+}
+
+#[test]
+fn a_holder_that_should_not_go_on_hands_over_to_whoever_can() {
+    type Spoil = fn(&mut World);
+    let spoils: [(Spoil, Reason); 4] = [
+        (|world| world.drain(1), Reason::Drained),
+        (|world| world.report(1).stopping = true, Reason::Stopped),
+        (|world| world.report(1).interfaces_up.clear(), Reason::Unserviceable),
+        (
+            |world| {
+                world.report(1).unable.insert("web".to_owned(), "EPERM".to_owned());
+            },
+            Reason::Unserviceable,
+        ),
+    ];
+    for (spoil, reason) in spoils {
+        let mut world = World::of(&[100, 90, 0]);
+        world.groups[0].instance.preempt = false;
+        world.held_by(1);
+        spoil(&mut world);
+        assert_eq!(world.decisions(), handover(2, reason));
+        world.silence(2);
+        assert_eq!(world.decisions(), handover(3, reason), "a spare");
+        world.silence(3);
+        assert_eq!(world.decisions(), vec![], "nobody else: it stays");
+    }
+}
+
+#[test]
+fn a_handover_under_way_is_decided_again_only_when_its_target_is_lost() {
+    let mut world = World::of(&[100, 90, 80]);
+    world.held_by(1);
+    world.drain(1);
+    world.groups[0].handover = Some(NodeId(3));
+    assert_eq!(world.decisions(), vec![]);
+    world.silence(3);
+    assert_eq!(world.decisions(), handover(2, Reason::Drained));
+}
+
+#[test]
+fn a_director_that_joined_takes_its_share_one_at_a_time_and_late() {
+    let mut world = World::empty(2);
+    for name in ["a", "b", "c", "d"] {
+        let group = world.add(name, &[100, 100]);
+        group.holder = Some(NodeId(1));
+        group.over = false;
+    }
+    let due = world.now.after(BALANCE_AFTER);
+    assert_eq!(world.place(), Placement { decisions: vec![], wake: Some(due) });
+    world.wait(BALANCE_AFTER);
+    let first = world.decisions();
+    assert_eq!(first, handover(2, Reason::Balanced));
+    world.groups[0].handover = Some(NodeId(2));
+    assert_eq!(world.decisions(), vec![], "one at a time");
+    world.carry_out(&first);
+    let second = world.decisions();
+    assert_eq!(second.len(), 1);
+    world.carry_out(&second);
+    assert_eq!(world.place(), Placement::default(), "two and two");
+}
+
+#[test]
+fn groups_without_preempt_are_not_balanced() {
+    let mut world = World::empty(2);
+    for name in ["a", "b", "c", "d"] {
+        let group = world.add(name, &[100, 100]);
+        group.instance.preempt = false;
+        group.holder = Some(NodeId(1));
+        group.over = false;
+    }
+    world.place();
+    world.wait(BALANCE_AFTER);
+    assert_eq!(world.place(), Placement::default());
+}
+
+#[test]
+fn the_successor_is_whoever_was_asked_for_else_the_best_other() {
+    let mut world = World::of(&[100, 90, 80]);
+    world.held_by(1);
+    assert_eq!(world.successor(1), Some(NodeId(2)));
+    world.groups[0].handover = Some(NodeId(3));
+    assert_eq!(world.successor(1), Some(NodeId(3)));
+    world.silence(3);
+    assert_eq!(world.successor(1), Some(NodeId(2)));
+    world.silence(2);
+    assert_eq!(world.successor(1), None);
+}
+
+#[test]
+fn an_explanation_names_every_member_and_what_comes_next() {
+    let mut world = World::of(&[100, 90, 80]);
+    world.held_by(2);
+    world.groups[0].cause = Reason::Expired;
+    world.groups[0].instance.preempt_delay_ms = 30_000;
+    world.place();
+    world.wait(Duration::from_secs(10));
+    world.report(3).interfaces_up.clear();
+    world.report(2).priority_delta.insert("web".to_owned(), -20);
+    world.place();
+    assert_eq!(
+        world.explain(),
+        "\
+web is held by ds2, for 3 min
+  why:  the lease of the holder before expired
+  ds1  priority 100, eligible for 10 s
+  ds2  priority 70 (90-20 by tracking), holds it, eligible for 10 s
+  ds3  priority 80, not eligible: interface eth0 is down or missing
+  next: ds1, of priority 100, takes it in 20 s
+  next: if ds2 fails, ds1 takes over
+"
+    );
+}
+
+#[test]
+fn an_explanation_says_that_nobody_can() {
+    let mut world = World::of(&[100, 90]);
+    world.held_by(1);
+    world.silence(1);
+    world.drain(2);
+    world.place();
+    assert_eq!(
+        world.explain(),
+        "\
+web is held by ds1, for 3 min
+  why:  the instance was created
+  ds1  priority 100, holds it, not eligible: not heard for a whole ttl
+  ds2  priority 90, not eligible: drained
+  next: the lease of ds1 runs out unless it is heard, and then nobody has it: no other director \
+is eligible
+"
+    );
+}
