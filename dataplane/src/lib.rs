@@ -1,1 +1,19 @@
-//! To be built.
+//! The data plane: executes what was decided, on the kernel of this network namespace.
+//!
+//! It knows VIPs, groups and deadlines, and no lease: who may hold what is decided elsewhere. Each
+//! module has one subject of the kernel; [`Kernel`] puts them in the order that
+//! [`plan`] names. Everything runs on a current-thread runtime.
+
+pub mod address;
+pub mod announce;
+mod error;
+pub mod fence;
+mod kernel;
+pub mod links;
+pub mod sysctl;
+mod watch;
+
+pub use error::DataplaneError;
+pub use kernel::{Kernel, Report, strip};
+pub use leasehold_dataplane_core::{frame, plan};
+pub use watch::{Event, Watch};
