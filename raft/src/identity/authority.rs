@@ -198,6 +198,9 @@ fn params(common_name: &str, validity: Duration) -> CertificateParams {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.use_authority_key_identifier_extension = true;
+    // The CA says otherwise of itself.
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     // A machine that starts with its clock in the past must still find its cluster.
     params.not_before = epoch;

@@ -51,10 +51,11 @@ pub fn caller<T>(request: &Request<T>, cluster: &str) -> Result<Caller, Status> 
 ///
 /// A node's id is the log index that admitted it, so a state that has not come so far cannot know
 /// it: such a node is let in, or a member that lags could never hear a newer leader. An id that
-/// the state has passed and does not list was removed.
+/// the state has passed and does not list was removed. Node 1 is the exception, named before the
+/// log has an index for it: until the founding entry is applied, everybody counts.
 #[must_use]
 pub fn counts(state: &State, node: NodeId) -> bool {
-    state.members.contains_key(&node) || node.0 > state.applied
+    state.cluster.is_empty() || state.members.contains_key(&node) || node.0 > state.applied
 }
 
 /// An interceptor that lets known callers through and leaves the [`Caller`] in the request's
@@ -157,6 +158,8 @@ impl Refusals {
 
 #[cfg(test)]
 mod unit {
+    use leasehold_raft_core::state::{Command, Entry, Outcome};
+
     use super::*;
 
     #[test]
@@ -171,17 +174,14 @@ mod unit {
 
     #[test]
     fn only_a_node_that_the_state_has_passed_can_be_missing() {
-        let mut state = State { applied: 9, ..State::default() };
-        assert!(!counts(&state, NodeId(9)), "removed, or never there");
-        assert!(counts(&state, NodeId(10)), "not heard of yet");
-        let member = leasehold_raft_core::state::Member {
-            name: "ds1".into(),
-            address: "192.0.2.1:7400".into(),
-            role: leasehold_raft_core::model::Role::Director,
-            drained: false,
-            incarnation: 0,
-        };
-        state.members.insert(NodeId(1), member);
-        assert!(counts(&state, NodeId(1)));
+        let entry = |command| Entry { at_unix_ms: 0, command };
+        let mut state = State { applied: 1, ..State::default() };
+        assert!(counts(&state, NodeId(1)), "the founder, to one who has not read of it yet");
+        let (cluster, name) = ("0123456789abcdef".to_owned(), "ds1".to_owned());
+        let found = Command::Found { cluster, name, address: "192.0.2.1:7400".to_owned() };
+        assert_eq!(state.apply(2, &entry(found)), Outcome::Done);
+        assert!(counts(&state, NodeId(1)), "the founder");
+        assert!(!counts(&state, NodeId(2)), "removed, or never there");
+        assert!(counts(&state, NodeId(3)), "not heard of yet");
     }
 }

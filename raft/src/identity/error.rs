@@ -23,8 +23,8 @@ pub enum Error {
     #[error("data directory {} is in use by pid {pid}", .dir.display())]
     InUse { dir: PathBuf, pid: String },
     #[error(
-        "{} is damaged: {why}; restore it from a copy, or remove the node from the cluster and \
-         join again in an empty directory", .path.display()
+        "{} is damaged: {why}; remove this node from the cluster, and join again in an empty \
+         directory", .path.display()
     )]
     Damaged { path: PathBuf, why: String },
     #[error(

@@ -149,8 +149,12 @@ fn each_damage_is_told_by_file_and_line() {
         (
             "node.json",
             Box::new(|text| text.replace("\"listen\"", "\"listem\"")),
-            "unknown field `listem`, expected one of `format`, `cluster`, `node`, `name`, `listen`, \
-             `role`, `timing`, `peers` at line 6 column 10",
+            "node.json is damaged: unknown field `listem`, expected one of `format`, `cluster`, ",
+        ),
+        (
+            "node.json",
+            Box::new(|text| text.replace("\"director\"", "\"king\"")),
+            "unknown variant `king`, expected `director` or `witness` at line 7 column 16;",
         ),
         (
             "node.json",

@@ -170,6 +170,19 @@ async fn two_clusters_never_speak() {
     assert!(node.callers.lock().unwrap().is_empty());
 }
 
+/// As after a recovery that kept the CA: TLS is content, the gate is not.
+#[tokio::test]
+async fn the_same_ca_under_another_name_is_another_cluster() {
+    let node = serve(false).await;
+    let key = node.identity.authority().unwrap().key_pem();
+    let other = Authority::load("0123456789abcdef", &node.identity.ca_pem, &key).unwrap();
+    let client = other.issue_client("ops").unwrap();
+    let channel = client.endpoint(&node.address()).unwrap().connect().await.unwrap();
+    let status = renew(channel).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(node.callers.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_stranger_can_join_and_do_nothing_else() {
     let node = serve(true).await;
