@@ -52,6 +52,8 @@ pub enum Meta {
     Committed,
     /// The id of the last entry that was purged.
     Purged,
+    /// The number of the batch that was written last.
+    Batch,
 }
 
 impl Meta {
@@ -62,6 +64,7 @@ impl Meta {
             Self::Vote => "vote",
             Self::Committed => "committed",
             Self::Purged => "purged",
+            Self::Batch => "batch",
         }
     }
 }

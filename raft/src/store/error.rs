@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::EngineKind;
 
 /// What to do about a store that can no longer be trusted.
-const REJOIN: &str = "nothing was changed; keep the directory for inspection, run `leasehold member remove NAME` \
+const REJOIN: &str = "keep the directory for inspection, run `leasehold member remove NAME` \
      on a healthy member, then join again with a new token into an empty data directory";
 
-const NEWER: &str = "nothing was changed; start the version of leasehold that wrote it, or keep the directory, run \
+const NEWER: &str = "start the version of leasehold that wrote it, or keep the directory, run \
      `leasehold member remove NAME` on a healthy member and join again with a new token into an \
      empty data directory";
 

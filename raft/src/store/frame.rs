@@ -23,9 +23,14 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Err
         .map_err(|_| serde::ser::Error::custom("a record is larger than 4 GiB"))?;
     frame[0] = FORMAT;
     frame[1..5].copy_from_slice(&length.to_le_bytes());
-    let crc = checksum(&frame);
-    frame[5..HEADER].copy_from_slice(&crc.to_le_bytes());
+    seal(&mut frame);
     Ok(frame)
+}
+
+/// Puts the checksum in.
+pub(super) fn seal(frame: &mut [u8]) {
+    let crc = checksum(frame);
+    frame[5..HEADER].copy_from_slice(&crc.to_le_bytes());
 }
 
 pub(super) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Broken> {
@@ -89,8 +94,7 @@ mod tests {
     fn a_newer_format_is_not_called_damage() {
         let mut frame = encode(&1).unwrap();
         frame[0] = FORMAT + 1;
-        let crc = checksum(&frame);
-        frame[5..HEADER].copy_from_slice(&crc.to_le_bytes());
+        seal(&mut frame);
         assert_eq!(decode::<u8>(&frame), Err(Broken::Version(FORMAT + 1)));
     }
 

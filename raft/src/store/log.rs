@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Engine, Meta, Op};
 use super::frame;
+use super::mark::Mark;
 use super::writer::{self, Done, Job};
 use crate::{Entry, LogId, TypeConfig, Vote};
 
@@ -52,6 +53,8 @@ pub(super) struct Known {
     pub(super) committed: Option<LogId>,
     pub(super) purged: Option<LogId>,
     pub(super) last: Option<LogId>,
+    /// How many batches had been written when the store was opened.
+    pub(super) written: u64,
     pub(super) tail: Tail,
 }
 
@@ -66,9 +69,10 @@ impl LogStore {
     pub(super) fn start(
         engine: Box<dyn Engine>,
         path: PathBuf,
+        mark: Mark,
         known: Known,
     ) -> io::Result<LogStore> {
-        let (jobs, thread) = writer::start(engine, path.clone())?;
+        let (jobs, thread) = writer::start(engine, path.clone(), mark, known.written)?;
         let known = Mutex::new(known);
         let shared = Shared { path, known, jobs: Some(jobs), thread: Some(thread) };
         Ok(Self { shared: Arc::new(shared) })

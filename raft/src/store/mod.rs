@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/raft/log.redb     the log and the vote, in redb: one file
 //! DIR/raft/log.sled/    or in sled: a directory
+//! DIR/raft/mark         how far the log had come, to notice one that fell back
 //! DIR/raft/snapshot     the replicated state, up to the entry where the log begins
 //! ```
 //!
@@ -14,6 +15,7 @@ mod error;
 mod frame;
 mod log;
 mod machine;
+mod mark;
 mod open;
 mod redb;
 mod sled;

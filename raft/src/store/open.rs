@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::frame::{self, Broken, FORMAT};
 use super::log::{Known, LogStore, Tail};
 use super::machine::StateMachine;
+use super::mark::Mark;
 use super::redb::RedbEngine;
 use super::sled::SledEngine;
 use super::snapshot::{Content, SnapshotFile};
@@ -127,7 +128,18 @@ fn open_as(dir: &Path, kind: EngineKind) -> Result<Opened, StoreError> {
     let engine = opened.map_err(StoreError::engine(&path, "open the Raft log"))?;
     let (file, content) = SnapshotFile::open(&root)?;
     let known = check(engine.as_ref(), &path, content.as_ref())?;
-    let log = LogStore::start(engine, path.clone(), known)
+    let (mark, marked) =
+        Mark::open(&root).map_err(StoreError::io(&root, "open the store's mark"))?;
+    if let Some(marked) = marked
+        && known.written < marked
+    {
+        let written = known.written;
+        return Err(StoreError::damaged(
+            &path,
+            format!("it fell back to batch {written}, and batch {marked} was written"),
+        ));
+    }
+    let log = LogStore::start(engine, path.clone(), mark, known)
         .map_err(StoreError::io(&path, "start the thread that writes"))?;
     let (state_machine, state) = StateMachine::start(file, content);
     Ok(Opened { log, state_machine, state })
@@ -145,6 +157,7 @@ fn check(engine: &dyn Engine, path: &Path, content: Option<&Content>) -> Result<
         committed: checked.meta::<Option<LogId>>(Meta::Committed)?.flatten(),
         purged,
         last: checked.log(purged)?,
+        written: checked.meta(Meta::Batch)?.unwrap_or(0),
         tail: Tail::default(),
     };
     let snapshot = content.and_then(|content| content.meta.last_log_id);

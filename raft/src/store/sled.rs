@@ -9,9 +9,13 @@
 //!   and the barrier does not reach. Records are therefore cut into parts that stay far below,
 //!   even with a whole leaf of them written as one.
 //! - sled's background flusher is off: nothing here waits for it.
+//!
+//! And sled takes a snapshot file of its own that a crash left unfinished for a damaged store,
+//! because it looks for unfinished files under another name than it gives them. They are removed
+//! before sled looks.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -25,6 +29,11 @@ const PART: usize = 3 << 10;
 const CACHE_BYTES: u64 = 16 << 20;
 const LOG: u8 = b'l';
 const META: u8 = b'm';
+
+/// A record and its name.
+type Named = (Vec<u8>, Vec<u8>);
+/// What becomes of keys; nothing, where they go.
+type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 pub struct SledEngine {
     database: sled::Db,
@@ -54,6 +63,7 @@ impl SledEngine {
             }
             return Err(EngineError::Corrupt(format!("the file `{name}` is missing or empty")));
         }
+        remove_unfinished(path)?;
         let engine = Self::start(path)?;
         if !engine.database.was_recovered() {
             return Err(EngineError::Corrupt("sled found nothing of what it wrote".to_owned()));
@@ -78,8 +88,8 @@ impl SledEngine {
     }
 
     /// The records whose keys start with `kind` and lie in `from..to`, parts put together.
-    fn scan(&self, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EngineError> {
-        let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    fn scan(&self, from: &[u8], to: &[u8]) -> Result<Vec<Named>, EngineError> {
+        let mut records: Vec<Named> = Vec::new();
         for pair in self.database.range(from..to) {
             let (key, part) = pair?;
             let (name, number) = split(&key)?;
@@ -98,12 +108,7 @@ impl SledEngine {
     }
 
     /// Adds the removal of every key in `from..to` to `changes`, also of keys only set there.
-    fn remove(
-        &self,
-        changes: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<(), EngineError> {
+    fn remove(&self, changes: &mut Changes, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
         for pair in self.database.range(from..to) {
             changes.insert(pair?.0.to_vec(), None);
         }
@@ -113,12 +118,7 @@ impl SledEngine {
         Ok(())
     }
 
-    fn put(
-        &self,
-        changes: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-        name: &[u8],
-        record: &[u8],
-    ) -> Result<(), EngineError> {
+    fn put(&self, changes: &mut Changes, name: &[u8], record: &[u8]) -> Result<(), EngineError> {
         // What is replaced may have had more parts.
         self.remove(changes, &key(name, 0), &key(name, u32::MAX))?;
         for (number, part) in (0_u32..).zip(record.chunks(PART)) {
@@ -130,7 +130,7 @@ impl SledEngine {
 
 impl Engine for SledEngine {
     fn write(&mut self, batch: &[Op]) -> Result<(), EngineError> {
-        let mut changes = BTreeMap::new();
+        let mut changes = Changes::new();
         for op in batch {
             match op {
                 Op::Append { index, record } => {
@@ -180,6 +180,24 @@ impl Engine for SledEngine {
     }
 }
 
+/// Removes what sled was writing when it was stopped: files that it would have renamed when they
+/// were whole.
+fn remove_unfinished(path: &Path) -> Result<(), EngineError> {
+    let database = File::open(path.join("db"))?;
+    match database.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(EngineError::InUse),
+        Err(TryLockError::Error(source)) => return Err(EngineError::Io(source)),
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?.path();
+        if entry.extension().is_some_and(|extension| extension == "generating") {
+            std::fs::remove_file(entry)?;
+        }
+    }
+    Ok(())
+}
+
 fn log_name(index: u64) -> Vec<u8> {
     let mut name = vec![LOG];
     name.extend_from_slice(&index.to_be_bytes());
@@ -218,7 +236,7 @@ fn index_of(name: &[u8]) -> Result<u64, EngineError> {
 }
 
 /// How many parts of `name` have been put together.
-fn part_count(last: Option<&(Vec<u8>, Vec<u8>)>, name: &[u8]) -> u32 {
+fn part_count(last: Option<&Named>, name: &[u8]) -> u32 {
     let parts = last.filter(|(last, _)| last == name).map_or(0, |(_, record)| {
         // All parts but the last one of a record are whole.
         record.len().div_ceil(PART)

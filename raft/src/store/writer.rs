@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use super::engine::{Engine, Meta, Op};
 use super::error::EngineError;
+use super::frame;
+use super::mark::Mark;
 use crate::TypeConfig;
 
 /// How many jobs may wait before senders do.
@@ -59,11 +61,13 @@ impl Done {
 pub(super) fn start(
     engine: Box<dyn Engine>,
     path: PathBuf,
+    mark: Mark,
+    written: u64,
 ) -> io::Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel(QUEUE);
     // For the timer only: an engine's calls block this thread, and nobody else is on it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let mut writer = Writer { engine, path, failed: None, committed: None };
+    let mut writer = Writer { engine, path, mark, written, failed: None, committed: None };
     let thread = std::thread::Builder::new()
         .name("raft-log".to_owned())
         .spawn(move || runtime.block_on(writer.run(jobs)))?;
@@ -73,6 +77,9 @@ pub(super) fn start(
 struct Writer {
     engine: Box<dyn Engine>,
     path: PathBuf,
+    mark: Mark,
+    /// The number of the last batch.
+    written: u64,
     /// After a failed write nobody knows what is on disk: nothing more is written.
     failed: Option<(io::ErrorKind, String)>,
     committed: Option<(Vec<u8>, Instant)>,
@@ -130,8 +137,7 @@ impl Writer {
             batch.ops.push(Op::Put(Meta::Committed, record));
         }
         if !batch.ops.is_empty() && self.failed.is_none() {
-            let result = guarded(|| self.engine.write(&batch.ops));
-            if let Err(error) = result {
+            if let Err(error) = self.write(&mut batch.ops) {
                 let error = error.into_io(&self.path, "write the Raft log");
                 tracing::error!("{error}");
                 self.failed = Some((error.kind(), error.to_string()));
@@ -140,6 +146,18 @@ impl Writer {
         for done in batch.waiting {
             done.tell(self.check());
         }
+    }
+
+    fn write(&mut self, ops: &mut Vec<Op>) -> Result<(), EngineError> {
+        let number = self.written + 1;
+        ops.push(Op::Put(Meta::Batch, frame::encode(&number).map_err(io::Error::from)?));
+        guarded(|| self.engine.write(ops))?;
+        self.written = number;
+        // Acknowledged data does not rest on the mark.
+        if let Err(error) = self.mark.advance(number) {
+            tracing::warn!("{}: cannot write the mark beside it: {error}", self.path.display());
+        }
+        Ok(())
     }
 
     fn read(&self, from: u64, to: u64) -> io::Result<Records> {

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod damage;
+mod failure;
 mod persistence;
 
 use std::path::Path;

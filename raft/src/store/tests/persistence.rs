@@ -202,3 +202,13 @@ fn a_crash_while_the_store_is_made_leaves_nothing_in_the_way() {
         drop(open(dir, engine).unwrap());
     });
 }
+
+#[test]
+fn what_sled_left_unfinished_is_not_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), EngineKind::Sled).unwrap());
+    let unfinished = dir.path().join("raft/log.sled/snap.00000000000000FF.generating");
+    std::fs::write(&unfinished, b"").unwrap();
+    drop(open(dir.path(), EngineKind::Sled).unwrap());
+    assert!(!unfinished.exists());
+}
