@@ -136,12 +136,13 @@ impl Writer {
         if let Some((record, _)) = self.committed.take() {
             batch.ops.push(Op::Put(Meta::Committed, record));
         }
-        if !batch.ops.is_empty() && self.failed.is_none() {
-            if let Err(error) = self.write(&mut batch.ops) {
-                let error = error.into_io(&self.path, "write the Raft log");
-                tracing::error!("{error}");
-                self.failed = Some((error.kind(), error.to_string()));
-            }
+        if !batch.ops.is_empty()
+            && self.failed.is_none()
+            && let Err(error) = self.write(&mut batch.ops)
+        {
+            let error = error.into_io(&self.path, "write the Raft log");
+            tracing::error!("{error}");
+            self.failed = Some((error.kind(), error.to_string()));
         }
         for done in batch.waiting {
             done.tell(self.check());
