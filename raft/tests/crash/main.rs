@@ -14,7 +14,6 @@ mod writer;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use leasehold_raft::store::EngineKind;
 use promises::Promises;
@@ -52,15 +51,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// Kills the writer after it said something and a random time went by; returns all it said.
+/// Kills the writer after it said so many lines, wherever it has got to by then; returns all it
+/// said.
 fn kill_later(mut child: Child, dice: &mut Dice) -> String {
     let mut said = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    for _ in 0..1 + dice.roll(20) {
+    for _ in 0..10 + dice.roll(300) {
         stdout.read_line(&mut said).unwrap();
     }
-    // The kill has to come at an instant that no event announces.
-    std::thread::sleep(Duration::from_micros(dice.roll(30_000) as u64));
     child.kill().unwrap();
     child.wait().unwrap();
     stdout.read_to_string(&mut said).unwrap();
