@@ -30,6 +30,9 @@ const MAX_DEPTH: usize = 32;
 /// Characters after expansion: a generator must not eat the machine.
 const MAX_CHARS: usize = 16 << 20;
 const MAX_GENERATED: usize = 70_000;
+const MAX_SUBSTITUTIONS: usize = 1000;
+/// Lines looked at: definitions of definitions may multiply without leaving a character.
+const MAX_LINES: usize = 1 << 20;
 
 /// Reads `text` with everything it includes. `id` is what `@id` lines are compared with.
 pub(super) fn expand(
@@ -40,8 +43,9 @@ pub(super) fn expand(
     report: &mut Report,
 ) -> Vec<Char> {
     let definitions = BTreeMap::new();
+    let (open, out) = (None, Vec::new());
     let mut expander =
-        Expander { id, includes, report, definitions, open: None, out: Vec::new(), full: false };
+        Expander { id, includes, report, definitions, open, out, lines: 0, full: false };
     expander.file(file, text, 0);
     expander.out
 }
@@ -54,6 +58,7 @@ struct Expander<'a> {
     /// A definition of several lines that has not ended.
     open: Option<(String, Vec<Char>)>,
     out: Vec<Char>,
+    lines: usize,
     full: bool,
 }
 
@@ -89,6 +94,11 @@ impl Expander<'_> {
         }
         let line = trimmed(&line);
         let Some(first) = line.first() else { return self.put(line) };
+        self.lines += 1;
+        if self.lines > MAX_LINES {
+            self.full = true;
+            return self.report.error(first.at, "the configuration expands without end", "");
+        }
         if depth > MAX_DEPTH {
             let hint = "a file includes itself, or a definition contains itself";
             return self.report.error(first.at, "this is nested too deep", hint);
@@ -102,7 +112,7 @@ impl Expander<'_> {
     /// Conditions, definitions and generators stand at the beginning of a line; a substitution
     /// may put one there.
     fn statement(&mut self, mut line: Vec<Char>, depth: usize) {
-        for _ in 0..MAX_GENERATED {
+        for _ in 0..MAX_SUBSTITUTIONS {
             let text = trimmed(&line);
             let Some(first) = text.first() else { return self.put(&[]) };
             if first.c == '@' {
@@ -258,11 +268,9 @@ impl Expander<'_> {
             return self.report.error(at, "a generator without (...)", "~SEQ(NAME, 1, 10) text");
         };
         let mut header = line[open..=close].to_vec();
-        while let Some((start, end, value)) = self.substitution(&header) {
+        for _ in 0..MAX_SUBSTITUTIONS {
+            let Some((start, end, value)) = self.substitution(&header) else { break };
             header = [&header[..start], &value, &header[end..]].concat();
-            if header.len() > MAX_GENERATED {
-                return self.report.error(at, "the substitution does not end", "");
-            }
         }
         let text: String = header[1..header.len() - 1].iter().map(|one| one.c).collect();
         let kind: String = line[..open].iter().map(|one| one.c).collect();

@@ -37,6 +37,7 @@ pub(super) enum Token {
 pub(super) struct Report {
     pub(super) files: Vec<String>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) errors: usize,
 }
 
 impl Report {
@@ -46,6 +47,7 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, at: Pos, message: impl Into<String>, hint: &str) {
+        self.errors += 1;
         let error = Diagnostic::error(Some(self.place(at)), message);
         self.diagnostics.push(if hint.is_empty() { error } else { error.hint(hint) });
     }
