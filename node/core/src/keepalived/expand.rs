@@ -28,7 +28,7 @@ impl Includes for NoIncludes {
 /// Levels of include, of definitions in definitions and of generators in generators.
 const MAX_DEPTH: usize = 32;
 /// Characters after expansion: a generator must not eat the machine.
-const MAX_CHARS: usize = 16 << 20;
+const MAX_CHARS: usize = 4 << 20;
 const MAX_GENERATED: usize = 70_000;
 const MAX_SUBSTITUTIONS: usize = 1000;
 /// Lines looked at: definitions of definitions may multiply without leaving a character.
@@ -64,8 +64,7 @@ struct Expander<'a> {
 
 impl Expander<'_> {
     fn file(&mut self, name: &str, text: &str, depth: usize) {
-        let file = self.report.files.len();
-        self.report.files.push(name.to_owned());
+        let file = self.report.open(name);
         let directory = name.rsplit_once('/').map_or(".", |(directory, _)| directory);
         let at = Pos { file, line: 1, column: 1 };
         let outer = self.definitions.insert("_PWD".to_owned(), chars(directory, at));
@@ -153,7 +152,7 @@ impl Expander<'_> {
         self.out.push(Char { c: '\n', at });
         if self.out.len() > MAX_CHARS {
             self.full = true;
-            self.report.error(at, "the configuration expands to more than 16 MiB", "");
+            self.report.error(at, "the configuration expands to more than 4 Mi characters", "");
         }
     }
 
@@ -166,7 +165,7 @@ impl Expander<'_> {
         }
         let at = line[0].at;
         let pattern = pattern.trim().trim_matches('"');
-        let from = self.report.files.get(at.file).cloned().unwrap_or_default();
+        let from = self.report.name(at.file).to_owned();
         match self.includes.include(&from, pattern) {
             Ok(files) => {
                 if files.is_empty() {
