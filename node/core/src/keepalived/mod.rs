@@ -1,7 +1,7 @@
 //! keepalived.conf, one node's or every node's, to one configuration of the cluster.
 //!
-//! [`lex`] and [`parse`] know no keyword, [`keywords`] is the one table of them, [`lower`] reads
-//! what is served and reports the rest, [`merge`] makes one of many. Nothing is dropped without
+//! `lex` and `parse` know no keyword, `keywords` is the one table of them, `lower` reads
+//! what is served and reports the rest, `merge` makes one of many. Nothing is dropped without
 //! a diagnostic.
 
 mod docs;
