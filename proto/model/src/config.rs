@@ -139,6 +139,17 @@ impl Instance {
         }
     }
 
+    /// The label of `vip` at the director called `director`: what follows the interface's name in
+    /// the configuration follows the director's own name for it there.
+    #[must_use]
+    pub fn label_of(&self, vip: &Vip, director: &str) -> Option<String> {
+        let label = vip.label.as_deref()?;
+        let written = vip.dev.as_deref().unwrap_or(&self.interface);
+        let rest = label.strip_prefix(written);
+        let own = self.interface_of(vip, director);
+        Some(rest.map_or_else(|| label.to_owned(), |rest| format!("{own}{rest}")))
+    }
+
     /// The configured priority of the director called `director`; 0 for a spare.
     #[must_use]
     pub fn priority_of(&self, director: &str) -> u8 {

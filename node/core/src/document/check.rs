@@ -38,8 +38,8 @@ impl Fault {
         let Self { severity, path, message, hint } = self;
         let place = places.of(&path);
         let message = match &place {
-            Some(_) => message,
-            None => format!("{}: {message}", path.join(".")),
+            None if !path.is_empty() => format!("{}: {message}", path.join(".")),
+            Some(_) | None => message,
         };
         Diagnostic { severity, place, message, hint }
     }
@@ -305,6 +305,7 @@ impl Check {
             _ if address.is_unspecified() => Some("is the unspecified address"),
             _ if address.is_loopback() => Some("is a loopback address"),
             _ if address.is_multicast() => Some("is a multicast address"),
+            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("is an IPv4 address in IPv6"),
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         };
         if let Some(why) = unusable {
@@ -324,7 +325,10 @@ impl Check {
         }
         if let Some(label) = &vip.label {
             let interface = vip.dev.as_ref().unwrap_or(&instance.interface);
-            self.at("label", |check| check.label(label, interface, address));
+            self.at("label", |check| {
+                check.label(label, interface, address);
+                check.label_elsewhere(instance, vip, label);
+            });
         }
         if vip.broadcast.is_some() && address.is_ipv6() {
             self.at("broadcast", |check| check.error("IPv6 has no broadcast address", ""));
@@ -341,6 +345,19 @@ impl Check {
                 format!("label {label:?} does not begin with its interface's name"),
                 &format!("write it as {interface}:1"),
             );
+        }
+    }
+
+    /// A director's own name for the interface may be longer.
+    fn label_elsewhere(&mut self, instance: &Instance, vip: &Vip, label: &str) {
+        for director in instance.directors.keys() {
+            let there = instance.label_of(vip, director).unwrap_or_default();
+            if there != label && there.len() > MAX_INTERFACE_NAME {
+                self.error(
+                    format!("label {there:?}, as {director} has it, is longer than 15 bytes"),
+                    "shorten what follows the interface's name",
+                );
+            }
         }
     }
 

@@ -354,7 +354,11 @@ impl Reader<'_> {
     }
 
     fn mistyped(&mut self, path: &[&str], value: &Spanned<DeValue<'_>>, wanted: &str) {
-        let name = path.last().copied().unwrap_or("the document");
+        let name = match path {
+            [.., list, index] if index.parse::<usize>().is_ok() => format!("an item of {list}"),
+            [.., name] => (*name).to_owned(),
+            [] => "the document".to_owned(),
+        };
         let is = value.get_ref().type_str();
         self.unread(path, &value.span(), format!("{name} is {wanted}, not a TOML {is}"), "");
     }

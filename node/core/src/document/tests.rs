@@ -1,1 +1,177 @@
-//! What reading and checking promise.
+//! What writing, reading and checking promise each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use leasehold_model::{Auth, AuthType, Candidate, Config, Global, Instance, Scope, Vip};
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_vip() -> impl Strategy<Value = Vip> {
+    let extra = (
+        prop::option::of("[a-z]{1,6}[0-9.]{0,3}"),
+        prop::option::of(".{0,9}"),
+        prop::option::of(any::<Ipv4Addr>()),
+        prop::sample::select(vec![Scope::Global, Scope::Site, Scope::Link, Scope::Host]),
+    );
+    (any::<IpAddr>(), 1..=32u8, extra).prop_map(|(address, prefix, extra)| {
+        let (dev, label, broadcast, scope) = extra;
+        Vip { address, prefix, dev, label, broadcast, scope }
+    })
+}
+
+fn any_instance() -> impl Strategy<Value = Instance> {
+    let auth = (prop::sample::select(vec![AuthType::Pass, AuthType::Ah]), any::<String>());
+    let candidate = (prop::option::of(1..=255u8), prop::option::of("[a-z]{1,5}[0-9]"));
+    let candidate = candidate.prop_map(|(priority, interface)| Candidate { priority, interface });
+    (
+        (1..=255u8, "\\PC{1,8}", prop::option::of(1..=254u8), 10..=255_000u32),
+        prop::option::of(auth),
+        (any::<bool>(), 0..=1_000_000u32),
+        prop::collection::vec(any_vip(), 0..4),
+        prop::collection::btree_map(".{0,8}", candidate, 0..4),
+    )
+        .prop_map(|(first, auth, preemption, virtual_ipaddress, directors)| Instance {
+            virtual_router_id: first.0,
+            interface: first.1,
+            priority: first.2,
+            advert_int_ms: first.3,
+            authentication: auth.map(|(auth_type, auth_pass)| Auth { auth_type, auth_pass }),
+            preempt: preemption.0,
+            preempt_delay_ms: preemption.1,
+            virtual_ipaddress,
+            directors,
+        })
+}
+
+fn any_config() -> impl Strategy<Value = Config> {
+    let ids = prop::collection::btree_map(".{0,8}", any::<String>(), 0..3);
+    let instances = prop::collection::btree_map(".{0,8}", any_instance(), 0..4);
+    (ids, prop::option::of(any::<Ipv4Addr>()), instances).prop_map(
+        |(router_id, vrrp_mcast_group4, instances)| Config {
+            global: Global { router_id, vrrp_mcast_group4 },
+            instances,
+        },
+    )
+}
+
+proptest! {
+    /// Also of a configuration that is wrong: an export must be readable to be mended.
+    #[test]
+    fn what_is_written_is_read_back(config in any_config()) {
+        let text = to_toml(&config);
+        let reading = read::read("a.toml", &text);
+        prop_assert_eq!(&reading.diagnostics, &vec![], "{}", text);
+        prop_assert_eq!(&reading.config, &config, "{}", text);
+        prop_assert_eq!(toml::from_str::<Config>(&text), Ok(config));
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\PC|\n|\\[instance\\.a\\]|virtual_ipaddress = \\[|=|\"){0,60}") {
+        let (config, diagnostics) = parse_toml("a.toml", &text);
+        prop_assert_eq!(config.is_none(), diagnostics.iter().any(Diagnostic::is_error));
+    }
+}
+
+fn small() -> Config {
+    let vip = Vip {
+        address: [10, 0, 0, 1].into(),
+        prefix: 24,
+        dev: None,
+        label: None,
+        broadcast: None,
+        scope: Scope::Global,
+    };
+    let instance = Instance {
+        virtual_router_id: 51,
+        interface: "eth0".to_owned(),
+        priority: Some(100),
+        advert_int_ms: 1000,
+        authentication: None,
+        preempt: true,
+        preempt_delay_ms: 0,
+        virtual_ipaddress: vec![vip],
+        directors: BTreeMap::new(),
+    };
+    Config { global: Global::default(), instances: [("web".to_owned(), instance)].into() }
+}
+
+fn messages(change: impl FnOnce(&mut Config)) -> Vec<String> {
+    let mut config = small();
+    change(&mut config);
+    validate(&config).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_small_configuration_has_no_fault() {
+    assert_eq!(messages(|_| {}), Vec::<String>::new());
+}
+
+#[test]
+fn a_fault_of_a_configuration_without_a_file_names_the_value() {
+    let told = messages(|config| config.instances.get_mut("web").unwrap().virtual_router_id = 0);
+    assert_eq!(
+        told,
+        ["error: instance.web.virtual_router_id: virtual_router_id 0 is out of range\n  \
+          hint: 1 to 255 (RFC 9568, 5.2.3)"]
+    );
+}
+
+#[test]
+fn the_same_number_on_one_wire_is_refused_and_on_two_is_not() {
+    let second = |interface: &str, own: Option<&str>, address: IpAddr| {
+        let interface = interface.to_owned();
+        let own = own.map(str::to_owned);
+        move |config: &mut Config| {
+            let mut twin = config.instances["web"].clone();
+            twin.interface = interface;
+            twin.virtual_ipaddress[0].address = address;
+            twin.virtual_ipaddress[0].prefix = 32;
+            if own.is_some() {
+                let one = Candidate { priority: None, interface: own };
+                twin.directors.insert("ds1".to_owned(), one);
+            }
+            config.instances.insert("zweit".to_owned(), twin);
+        }
+    };
+    let other = IpAddr::from([10, 0, 0, 2]);
+    assert_eq!(messages(second("eth0", None, other)).len(), 1);
+    assert_eq!(messages(second("eth1", None, other)).len(), 0);
+    assert_eq!(messages(second("eth1", Some("eth0"), other)).len(), 1);
+    let v6 = messages(second("eth0", None, "fd00::1".parse().unwrap()));
+    assert_eq!(v6, Vec::<String>::new(), "the families have numbers of their own");
+}
+
+#[test]
+fn limits_are_named() {
+    let told = messages(|config| {
+        let one = config.instances["web"].clone();
+        for number in 0..MAX_INSTANCES {
+            let mut one = one.clone();
+            let bytes = u32::try_from(number).unwrap() + (11 << 24);
+            one.virtual_ipaddress[0].address = IpAddr::from(bytes.to_be_bytes());
+            one.interface = format!("eth{}", number + 1);
+            config.instances.insert(format!("i{number}"), one);
+        }
+    });
+    assert_eq!(told, ["error: 4097 instances: 4096 is the limit"]);
+}
+
+#[test]
+fn unknown_directors_are_warned_of_once_each() {
+    let mut config = small();
+    config.global.router_id.insert("gone".to_owned(), "a".to_owned());
+    let instance = config.instances.get_mut("web").unwrap();
+    for name in ["ds1", "gone"] {
+        instance.directors.insert(name.to_owned(), Candidate::default());
+    }
+    let known = BTreeSet::from(["ds1".to_owned(), "ds2".to_owned()]);
+    let told: Vec<String> =
+        check_directors(&config, &known).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["warning: no member is called gone (named by instance web and 1 more)\n  \
+          hint: members are: ds1, ds2"]
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use leasehold_model::{Auth, AuthType, Config, Instance, Scope, Vip};
+use leasehold_model::{Auth, AuthType, Config, Global, Instance, Scope, Vip};
 
 /// Canonical TOML. Equal configurations give equal texts, and reading the text gives back the
 /// configuration.
@@ -13,11 +13,14 @@ pub fn to_toml(config: &Config) -> String {
     for (name, one) in &config.instances {
         instance(&mut out, name, one).expect("writing to a String can't fail");
     }
-    out
+    out.trim_start().to_owned()
 }
 
 fn global(out: &mut String, config: &Config) -> std::fmt::Result {
     let global = &config.global;
+    if *global == Global::default() {
+        return Ok(());
+    }
     writeln!(out, "[global]")?;
     if let Some(group) = global.vrrp_mcast_group4 {
         writeln!(out, "vrrp_mcast_group4 = \"{group}\"")?;

@@ -28,8 +28,11 @@ impl Includes for NoIncludes {
 /// Levels of include, of definitions in definitions and of generators in generators.
 const MAX_DEPTH: usize = 32;
 /// Characters after expansion: a generator must not eat the machine.
-const MAX_CHARS: usize = 16 << 20;
+const MAX_CHARS: usize = 4 << 20;
 const MAX_GENERATED: usize = 70_000;
+const MAX_SUBSTITUTIONS: usize = 1000;
+/// Lines looked at: definitions of definitions may multiply without leaving a character.
+const MAX_LINES: usize = 1 << 20;
 
 /// Reads `text` with everything it includes. `id` is what `@id` lines are compared with.
 pub(super) fn expand(
@@ -40,8 +43,9 @@ pub(super) fn expand(
     report: &mut Report,
 ) -> Vec<Char> {
     let definitions = BTreeMap::new();
+    let (open, out) = (None, Vec::new());
     let mut expander =
-        Expander { id, includes, report, definitions, open: None, out: Vec::new(), full: false };
+        Expander { id, includes, report, definitions, open, out, lines: 0, full: false };
     expander.file(file, text, 0);
     expander.out
 }
@@ -54,13 +58,13 @@ struct Expander<'a> {
     /// A definition of several lines that has not ended.
     open: Option<(String, Vec<Char>)>,
     out: Vec<Char>,
+    lines: usize,
     full: bool,
 }
 
 impl Expander<'_> {
     fn file(&mut self, name: &str, text: &str, depth: usize) {
-        let file = self.report.files.len();
-        self.report.files.push(name.to_owned());
+        let file = self.report.open(name);
         let directory = name.rsplit_once('/').map_or(".", |(directory, _)| directory);
         let at = Pos { file, line: 1, column: 1 };
         let outer = self.definitions.insert("_PWD".to_owned(), chars(directory, at));
@@ -89,6 +93,11 @@ impl Expander<'_> {
         }
         let line = trimmed(&line);
         let Some(first) = line.first() else { return self.put(line) };
+        self.lines += 1;
+        if self.lines > MAX_LINES {
+            self.full = true;
+            return self.report.error(first.at, "the configuration expands without end", "");
+        }
         if depth > MAX_DEPTH {
             let hint = "a file includes itself, or a definition contains itself";
             return self.report.error(first.at, "this is nested too deep", hint);
@@ -102,7 +111,7 @@ impl Expander<'_> {
     /// Conditions, definitions and generators stand at the beginning of a line; a substitution
     /// may put one there.
     fn statement(&mut self, mut line: Vec<Char>, depth: usize) {
-        for _ in 0..MAX_GENERATED {
+        for _ in 0..MAX_SUBSTITUTIONS {
             let text = trimmed(&line);
             let Some(first) = text.first() else { return self.put(&[]) };
             if first.c == '@' {
@@ -143,7 +152,7 @@ impl Expander<'_> {
         self.out.push(Char { c: '\n', at });
         if self.out.len() > MAX_CHARS {
             self.full = true;
-            self.report.error(at, "the configuration expands to more than 16 MiB", "");
+            self.report.error(at, "the configuration expands to more than 4 Mi characters", "");
         }
     }
 
@@ -156,7 +165,7 @@ impl Expander<'_> {
         }
         let at = line[0].at;
         let pattern = pattern.trim().trim_matches('"');
-        let from = self.report.files.get(at.file).cloned().unwrap_or_default();
+        let from = self.report.name(at.file).to_owned();
         match self.includes.include(&from, pattern) {
             Ok(files) => {
                 if files.is_empty() {
@@ -258,11 +267,9 @@ impl Expander<'_> {
             return self.report.error(at, "a generator without (...)", "~SEQ(NAME, 1, 10) text");
         };
         let mut header = line[open..=close].to_vec();
-        while let Some((start, end, value)) = self.substitution(&header) {
+        for _ in 0..MAX_SUBSTITUTIONS {
+            let Some((start, end, value)) = self.substitution(&header) else { break };
             header = [&header[..start], &value, &header[end..]].concat();
-            if header.len() > MAX_GENERATED {
-                return self.report.error(at, "the substitution does not end", "");
-            }
         }
         let text: String = header[1..header.len() - 1].iter().map(|one| one.c).collect();
         let kind: String = line[..open].iter().map(|one| one.c).collect();

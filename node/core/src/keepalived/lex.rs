@@ -6,7 +6,7 @@ use crate::diagnostic::{Diagnostic, Place};
 /// Where a character was written. `file` counts the files read, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pos {
-    pub(super) file: usize,
+    pub(super) file: u32,
     pub(super) line: u32,
     pub(super) column: u32,
 }
@@ -35,17 +35,30 @@ pub(super) enum Token {
 /// The names of the files read and what is wrong with them.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    pub(super) files: Vec<String>,
+    files: Vec<String>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) errors: usize,
 }
 
 impl Report {
+    /// Counts a file in; its number is what characters carry.
+    pub(super) fn open(&mut self, name: &str) -> u32 {
+        self.files.push(name.to_owned());
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn name(&self, file: u32) -> &str {
+        let index = usize::try_from(file).unwrap_or(usize::MAX);
+        self.files.get(index).map(String::as_str).unwrap_or_default()
+    }
+
     pub(super) fn place(&self, at: Pos) -> Place {
-        let file = self.files.get(at.file).cloned().unwrap_or_default();
+        let file = self.name(at.file).to_owned();
         Place { file, line: at.line, column: at.column }
     }
 
     pub(super) fn error(&mut self, at: Pos, message: impl Into<String>, hint: &str) {
+        self.errors += 1;
         let error = Diagnostic::error(Some(self.place(at)), message);
         self.diagnostics.push(if hint.is_empty() { error } else { error.hint(hint) });
     }
@@ -57,7 +70,7 @@ impl Report {
 }
 
 /// The lines of a file, without what `!` or `#` begins outside quotes.
-pub(super) fn lines(file: usize, text: &str) -> Vec<Vec<Char>> {
+pub(super) fn lines(file: u32, text: &str) -> Vec<Vec<Char>> {
     let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);
     let line = |(row, line): (usize, &str)| {
         let chars = line.trim_end_matches('\r').chars().enumerate();

@@ -1,5 +1,6 @@
 //! Statements to what one file means. What is served is read; everything else is reported once.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use leasehold_model::{Auth, AuthType};
@@ -74,7 +75,12 @@ pub(super) struct Lower<'a> {
 
 impl Lower<'_> {
     fn global(&mut self, block: &[Statement], file: &mut File, version: &mut Option<At<u8>>) {
-        let quiet = |one: &Statement| is_version(one, "vrrp_version", "2");
+        // The stock file sets both intervals to 0, which paces nothing there either.
+        let quiet = |one: &Statement| {
+            is_value(one, "vrrp_version", "2")
+                || is_value(one, "vrrp_garp_interval", "0")
+                || is_value(one, "vrrp_gna_interval", "0")
+        };
         self.unserved_but(Block::GlobalDefs, block, quiet);
         for one in block {
             match one.keyword.text.as_str() {
@@ -107,7 +113,7 @@ impl Lower<'_> {
             version: version.cloned(),
             ..Router::default()
         };
-        let errors = self.errors();
+        let errors = self.report.errors;
         let fraction = block.iter().any(|one| {
             one.keyword.text == "advert_int"
                 && one
@@ -117,13 +123,14 @@ impl Lower<'_> {
                     .is_some_and(|ms| !ms.is_multiple_of(1000))
         });
         let served_version = if fraction { "3" } else { "2" };
-        let quiet = |one: &Statement| is_version(one, "version", served_version);
+        let quiet = |one: &Statement| is_value(one, "version", served_version);
         self.unserved_but(Block::Instance, block, quiet);
         for one in block {
             self.setting(one, &mut router);
         }
-        router.broken = self.errors() > errors;
+        router.broken = self.report.errors > errors;
         self.required(&router);
+        self.rounding(&router);
         Some(router)
     }
 
@@ -237,12 +244,26 @@ impl Lower<'_> {
     }
 }
 
+impl Lower<'_> {
+    /// VRRPv2 counts seconds: keepalived rounds what is finer.
+    fn rounding(&mut self, router: &Router) {
+        let version3 = router.version.as_ref().is_some_and(|version| version.value == 3)
+            || router.addresses.iter().any(|one| one.value.address.is_ipv6());
+        if let Some(every) = &router.advert_int_ms
+            && !every.value.is_multiple_of(1000)
+            && !version3
+        {
+            self.report.warn(
+                every.at,
+                "a fraction in advert_int makes adverts VRRPv3; keepalived, at version 2, rounds it",
+                "write whole seconds to stay with VRRPv2",
+            );
+        }
+    }
+}
+
 /// Reading one statement.
 impl Lower<'_> {
-    pub(super) fn errors(&self) -> usize {
-        self.report.diagnostics.iter().filter(|one| one.is_error()).count()
-    }
-
     fn set<T>(&mut self, one: &Statement, slot: &mut Option<At<T>>, value: At<T>) {
         if let Some(first) = slot {
             let (name, line) = (&one.keyword.text, first.at.line);
@@ -295,6 +316,20 @@ impl Lower<'_> {
         one.block.as_deref()
     }
 
+    /// A whole block of the root inside another block: a brace is missing, even where a second
+    /// mistake makes their number right.
+    fn is_misplaced(&mut self, block: Block, one: &Statement) -> bool {
+        let name = one.keyword.text.as_str();
+        let misplaced = one.block.is_some()
+            && keywords::find(block, name).is_none()
+            && keywords::find(Block::Root, name).is_some();
+        if misplaced {
+            let message = format!("`{name}` stands inside the block of {block}");
+            self.report.error(one.keyword.at, message, "a `}` is missing above it");
+        }
+        misplaced
+    }
+
     fn unserved(&mut self, block: Block, statements: &[Statement]) {
         self.unserved_but(block, statements, |_| false);
     }
@@ -306,13 +341,12 @@ impl Lower<'_> {
         statements: &[Statement],
         quiet: impl Fn(&Statement) -> bool,
     ) {
-        let mut groups: Vec<(&str, Vec<Pos>)> = Vec::new();
+        let mut groups: BTreeMap<&str, Vec<Pos>> = BTreeMap::new();
         for one in statements.iter().filter(|one| !quiet(one)) {
-            let name = one.keyword.text.as_str();
-            match groups.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, places)) => places.push(one.keyword.at),
-                None => groups.push((name, vec![one.keyword.at])),
+            if self.is_misplaced(block, one) {
+                continue;
             }
+            groups.entry(&one.keyword.text).or_default().push(one.keyword.at);
         }
         for (name, places) in groups {
             let others = others(&places);
@@ -339,7 +373,9 @@ impl Lower<'_> {
 /// Some of the lines after the first, to be found without flooding the screen.
 fn others(places: &[Pos]) -> String {
     const SHOWN: usize = 8;
-    let lines: Vec<String> = places.iter().skip(1).map(|at| at.line.to_string()).collect();
+    let mut lines: Vec<u32> = places.iter().map(|at| at.line).collect();
+    lines.dedup();
+    let lines: Vec<String> = lines.iter().skip(1).map(u32::to_string).collect();
     match lines.len() {
         0 => String::new(),
         1 => format!(" (also in line {})", lines[0]),
@@ -351,8 +387,8 @@ fn others(places: &[Pos]) -> String {
     }
 }
 
-fn is_version(one: &Statement, keyword: &str, version: &str) -> bool {
-    one.keyword.text == keyword && one.arguments.first().is_some_and(|word| word.text == version)
+fn is_value(one: &Statement, keyword: &str, value: &str) -> bool {
+    one.keyword.text == keyword && one.arguments.first().is_some_and(|word| word.text == value)
 }
 
 fn number(least: u8, most: u8) -> impl Fn(&str) -> Option<u8> {

@@ -117,8 +117,13 @@ impl Merge<'_> {
         let (Some(vrid), Some(interface)) = (&first.virtual_router_id, &first.interface) else {
             return;
         };
+        let errors = self.report.errors;
         for other in &members[1..] {
             self.agree(first, other.router);
+        }
+        // What can't be told is left out: to check the rest of it would blame what is right.
+        if self.report.errors > errors || members.iter().any(|member| member.router.broken) {
+            return;
         }
         let mut instance = Instance {
             virtual_router_id: vrid.value,

@@ -1,7 +1,7 @@
 //! keepalived.conf, one node's or every node's, to one configuration of the cluster.
 //!
-//! [`lex`] and [`parse`] know no keyword, [`keywords`] is the one table of them, [`lower`] reads
-//! what is served and reports the rest, [`merge`] makes one of many. Nothing is dropped without
+//! `lex` and `parse` know no keyword, `keywords` is the one table of them, `lower` reads
+//! what is served and reports the rest, `merge` makes one of many. Nothing is dropped without
 //! a diagnostic.
 
 mod docs;
@@ -60,11 +60,10 @@ pub fn to_config(
     }
     let (config, places) = merge::merge(&files, &mut report);
     let mut diagnostics = report.diagnostics;
-    // Faults of a configuration that is missing parts would blame what is right.
-    if !diagnostics.iter().any(Diagnostic::is_error) {
-        diagnostics.extend(document::located_faults(&config, &places));
-    }
+    diagnostics.extend(document::located_faults(&config, &places));
     diagnostic::sort(&mut diagnostics);
+    // A definition that is used again says again what is wrong with it.
+    diagnostics.dedup();
     let failed = diagnostics.iter().any(Diagnostic::is_error);
     ((!failed).then_some(config), diagnostics)
 }

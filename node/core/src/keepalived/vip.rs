@@ -36,6 +36,10 @@ pub(super) fn address(lower: &mut Lower<'_>, line: &Statement) -> Option<At<Addr
             "label" => vip.label = argument(lower, word, words.next()),
             "brd" | "broadcast" => vip.broadcast = broadcast(lower, word, words.next(), &vip),
             "scope" => vip.scope = scope(lower, word, words.next()),
+            option if looks_like_address(option) => {
+                let message = format!("{option} is a second address in one line");
+                lower.report.error(word.at, message, "one address per line");
+            }
             option => {
                 if WITH_VALUE.contains(&option) {
                     words.next();
@@ -45,6 +49,10 @@ pub(super) fn address(lower: &mut Lower<'_>, line: &Statement) -> Option<At<Addr
         }
     }
     Some(At { value: vip, at: line.keyword.at })
+}
+
+fn looks_like_address(text: &str) -> bool {
+    text.split('/').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
 }
 
 fn read_address(lower: &mut Lower<'_>, word: &Word) -> Option<Address> {
@@ -87,16 +95,16 @@ fn broadcast(
     vip: &Address,
 ) -> Option<Ipv4Addr> {
     let text = argument(lower, option, value)?;
+    let hosts = u32::MAX.checked_shr(u32::from(vip.prefix)).unwrap_or(0);
     match (text.as_str(), vip.address) {
+        ("+" | "-", IpAddr::V4(_)) if vip.prefix > 30 => {
+            let message = format!("brd {text} has no effect: /{} has no broadcast", vip.prefix);
+            lower.report.warn(option.at, message, "give a prefix, or the address");
+            None
+        }
         // All host bits set, and all clear.
-        ("+", IpAddr::V4(v4)) => {
-            let hosts = u32::MAX.checked_shr(u32::from(vip.prefix)).unwrap_or(0);
-            Some(Ipv4Addr::from_bits(v4.to_bits() | hosts))
-        }
-        ("-", IpAddr::V4(v4)) => {
-            let hosts = u32::MAX.checked_shr(u32::from(vip.prefix)).unwrap_or(0);
-            Some(Ipv4Addr::from_bits(v4.to_bits() & !hosts))
-        }
+        ("+", IpAddr::V4(v4)) => Some(Ipv4Addr::from_bits(v4.to_bits() | hosts)),
+        ("-", IpAddr::V4(v4)) => Some(Ipv4Addr::from_bits(v4.to_bits() & !hosts)),
         (text, IpAddr::V4(_) | IpAddr::V6(_)) => {
             let address = text.parse().ok();
             if address.is_none() {

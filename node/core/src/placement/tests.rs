@@ -48,6 +48,8 @@ fn an_owner_keeps_its_priority_whatever_is_tracked() {
     let mut world = World::of(&[255, 254]);
     world.report(1).priority_delta.insert("web".to_owned(), -100);
     assert_eq!(world.decisions(), grant(1, Reason::Created));
+    world.report(2).priority_delta.insert("web".to_owned(), 100);
+    assert_eq!(world.decisions(), grant(1, Reason::Created), "nobody is raised to an owner's");
 }
 
 #[test]
@@ -118,6 +120,8 @@ fn among_equals_a_holder_keeps_it() {
     assert_eq!(world.place(), Placement::default());
     world.groups[0].over = true;
     assert_eq!(world.decisions(), grant(2, Reason::Expired));
+    world.groups[0].holder = Some(NodeId(1));
+    assert_eq!(world.decisions(), grant(1, Reason::Expired), "though it leads");
 }
 
 #[test]
@@ -261,6 +265,19 @@ fn a_director_that_joined_takes_its_share_one_at_a_time_and_late() {
     assert_eq!(second.len(), 1);
     world.carry_out(&second);
     assert_eq!(world.place(), Placement::default(), "two and two");
+}
+
+#[test]
+fn nothing_is_balanced_while_something_is_decided() {
+    let mut world = World::empty(2);
+    for name in ["a", "b", "c", "d"] {
+        let group = world.add(name, &[100, 100]);
+        group.holder = Some(NodeId(1));
+        group.over = name == "a";
+    }
+    world.place();
+    world.wait(BALANCE_AFTER);
+    assert_eq!(world.decisions(), grant(1, Reason::Expired));
 }
 
 #[test]

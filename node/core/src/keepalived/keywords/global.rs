@@ -93,7 +93,7 @@ const VRRP_DEFAULTS: &[Row] = &[
          vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay vrrp_garp_lower_prio_repeat \
          vrrp_min_garp vrrp_garp_extra_if vrrp_vmac_garp_intvl",
         NotYet,
-        "a takeover, a heal and a link flap are each announced several times, on a fixed plan",
+        "announcements follow a plan of their own",
     ),
     ("vrrp_garp_interval vrrp_gna_interval", NotYet, "announcements are not paced"),
     (
@@ -139,7 +139,7 @@ const MACHINERY: &[Row] = &[
         "no load is balanced",
     ),
     ("vrrp_priority checker_priority bfd_priority", NoMeaning, "use Nice= of the systemd unit"),
-    ("vrrp_no_swap checker_no_swap bfd_no_swap", NoMeaning, "memory is locked where it can be"),
+    ("vrrp_no_swap checker_no_swap bfd_no_swap", NoMeaning, "a late page can't open the fence"),
     (
         "vrrp_rt_priority checker_rt_priority bfd_rt_priority max_auto_priority \
          min_auto_priority_delay",
@@ -172,7 +172,7 @@ const MACHINERY: &[Row] = &[
          enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps \
          snmp_vs_stats_update_interval snmp_rs_stats_update_interval",
         NoMeaning,
-        "metrics are offered, not SNMP",
+        "there is no SNMP agent",
     ),
     (
         "enable_dbus dbus_service_name dbus_no_interface_name",

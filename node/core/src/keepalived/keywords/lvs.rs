@@ -49,7 +49,7 @@ const VIRTUAL_SERVER: &[Row] = &[
     ),
     ("ha_suspend", NotYet, "only the holder of a VIP would check its real servers"),
     ("smtp_alert", NotYet, "no mail is sent"),
-    ("snmp_name", NoMeaning, "metrics are offered, not SNMP"),
+    ("snmp_name", NoMeaning, "there is no SNMP agent"),
     ("hashed", NoMeaning, "keepalived ignores it too"),
     ("real_server", NotYet, NO_LOAD),
 ];
@@ -64,7 +64,7 @@ const REAL_SERVER: &[Row] = &[
     ),
     ("notify_up notify_down", NotYet, "no script is run"),
     ("smtp_alert", NotYet, "no mail is sent"),
-    ("snmp_name", NoMeaning, "metrics are offered, not SNMP"),
+    ("snmp_name", NoMeaning, "there is no SNMP agent"),
     (
         "TCP_CHECK HTTP_GET SSL_GET SMTP_CHECK DNS_CHECK MISC_CHECK PING_CHECK UDP_CHECK \
          BFD_CHECK FILE_CHECK",

@@ -82,7 +82,7 @@ const INSTANCE: &[Row] = &[
         "garp_master_delay garp_master_repeat garp_master_refresh garp_master_refresh_repeat \
          garp_lower_prio_delay garp_lower_prio_repeat garp_extra_if vmac_garp_intvl",
         NotYet,
-        "a takeover, a heal and a link flap are each announced several times, on a fixed plan",
+        "announcements follow a plan of their own",
     ),
     (
         "timer_expired_backup thread_timer_expired",

@@ -1,0 +1,147 @@
+//! No text, however broken, makes the importer panic, hang or drop something in silence.
+
+use leasehold_node_core::keepalived::{self, NoIncludes, Source};
+use proptest::prelude::*;
+
+const SAMPLE: &str = "\
+global_defs {
+    router_id a # comment
+}
+$X=10.0.0
+vrrp_instance VI_1 {
+    state BACKUP
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    advert_int 1.5
+    authentication { auth_type PASS
+        auth_pass \"a b\"
+    }
+    track_script { chk weight -2 }
+    virtual_ipaddress {
+        ${X}.1/24 dev eth0 label eth0:1 brd +
+        ~SEQ(N, 2, 4) ${X}.${N}/24
+    }
+}
+virtual_server 10.0.0.1 80 {
+    real_server 10.0.0.9 80 { weight 1 }
+}
+";
+
+fn import(text: &str) -> (bool, Vec<String>) {
+    let source = Source { node: Some("ds1"), file: "a.conf", text };
+    let (config, diagnostics) = keepalived::to_config(&[source], &NoIncludes);
+    (config.is_some(), diagnostics.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn the_sample_is_good() {
+    let (good, told) = import(SAMPLE);
+    assert!(good, "{told:?}");
+}
+
+/// A brace that is lost is always noticed, whichever it is.
+#[test]
+fn every_lost_brace_is_an_error() {
+    let stripped: Vec<usize> = SAMPLE
+        .match_indices(['{', '}'])
+        .map(|(index, _)| index)
+        .filter(|index| !is_parameter(*index))
+        .collect();
+    assert!(stripped.len() >= 14);
+    for index in stripped {
+        let mut text = SAMPLE.to_owned();
+        text.remove(index);
+        let (good, told) = import(&text);
+        assert!(!good, "without the brace at {index}:\n{text}\n{told:?}");
+    }
+}
+
+fn is_parameter(index: usize) -> bool {
+    let before = SAMPLE[..index].rfind("${");
+    before.is_some_and(|start| !SAMPLE[start..index].contains('}'))
+        || SAMPLE[..index].ends_with('$')
+}
+
+/// A word that nobody knows is always told, wherever it stands in what is served.
+#[test]
+fn no_unknown_word_is_dropped_in_silence() {
+    let lines: Vec<&str> = SAMPLE.lines().collect();
+    for index in 0..=lines.len() {
+        let mut changed = lines.clone();
+        changed.insert(index, "unheard_of 1");
+        let (_, told) = import(&changed.join("\n"));
+        let inside_unserved = SAMPLE
+            .lines()
+            .take(index)
+            .collect::<Vec<_>>()
+            .join("\n")
+            .rfind("virtual_server ")
+            .is_some_and(|_| index < lines.len());
+        let mentioned = told.iter().any(|line| line.contains("unheard_of"));
+        assert!(mentioned || inside_unserved, "line {}: {told:?}", index + 1);
+    }
+}
+
+#[test]
+fn definitions_that_multiply_come_to_an_end() {
+    let mut text = String::from("$A0=x\n");
+    for level in 1..60 {
+        let below = level - 1;
+        text += &format!("$A{level}= \\\n$A{below} \\\n$A{below}\n");
+    }
+    text += "$A59\n";
+    let wide = "~SEQ(A,1,60000) ~SEQ(B,1,60000) ~SEQ(C,1,60000) x ${A}${B}\n";
+    let silent = "~SEQ(A,1,60000) ~SEQ(B,1,60000) $C=1\n";
+    for text in [text.as_str(), wide, silent] {
+        let (good, _) = import(text);
+        assert!(!good);
+    }
+}
+
+#[test]
+fn deep_nesting_is_an_error() {
+    let (good, _) = import(&"a {\n".repeat(100_000));
+    assert!(!good);
+    let (good, _) = import(&"{".repeat(100_000));
+    assert!(!good);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { timeout: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        import(&text);
+    }
+
+    #[test]
+    fn no_mutation_makes_it_panic(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), "[\\{\\}\"'$@~#!\\\\\n\0 a0.]{0,3}"), 1..6),
+    ) {
+        let mut chars: Vec<char> = SAMPLE.chars().collect();
+        for (index, insert) in cuts {
+            let at = index.index(chars.len());
+            chars.splice(at..=at, insert.chars());
+        }
+        let text: String = chars.into_iter().collect();
+        import(&text);
+    }
+}
+
+#[test]
+fn a_large_configuration_is_read_in_reasonable_time() {
+    // 4096 instances is the limit; their VIPs differ and their numbers repeat per interface.
+    let mut text = String::new();
+    for index in 0..4096u32 {
+        let [_, _, high, low] = index.to_be_bytes();
+        text += &format!(
+            "vrrp_instance VI_{index} {{\n interface eth{}\n virtual_router_id {}\n \
+             virtual_ipaddress {{\n 10.1.{high}.{low}/24\n }}\n}}\n",
+            index / 255,
+            index % 255 + 1
+        );
+    }
+    let (good, told) = import(&text);
+    assert!(good, "{:?}", told.first());
+}
