@@ -208,22 +208,33 @@ struct Asking {
     asked: Vec<usize>,
     /// When each address was last asked for by each asker.
     sent_ns: BTreeMap<(IpAddr, IpAddr), u64>,
+    /// What is not in the record yet.
+    unwritten: Vec<(IpAddr, Event)>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Asked { sent_ns: u64 },
+    Answered(Answer),
+    Claimed(Claim),
 }
 
 impl Asking {
     fn new(settings: Settings, wire: Wire) -> Asking {
         let asked = vec![0; settings.vips.len()];
-        Asking { settings, wire, next: 0, asked, sent_ns: BTreeMap::new() }
+        let (sent_ns, unwritten) = (BTreeMap::new(), Vec::new());
+        Asking { settings, wire, next: 0, asked, sent_ns, unwritten }
     }
 
     fn run(mut self, shared: &Shared) -> Result<()> {
         let interval_ns = self.settings.interval.as_nanos() as u64;
         let mut tick_ns = now_ns();
         while !shared.stopping.load(Ordering::Relaxed) {
-            let asked = self.ask()?;
-            let heard = self.wire.drain()?;
-            self.note(&mut shared.seen(), &asked, &heard);
-            if !heard.is_empty() {
+            self.ask()?;
+            self.listen()?;
+            // Whoever reads the record may be slow; the next tick must not wait for him.
+            if let Ok(mut seen) = shared.seen.try_lock() {
+                self.write(&mut seen);
                 shared.answered.notify_all();
             }
             // A tick that was missed is not made up for: a burst of questions proves nothing.
@@ -232,18 +243,17 @@ impl Asking {
         }
         // The last questions may still be under way.
         sleep_until(now_ns() + interval_ns);
-        let heard = self.wire.drain()?;
+        self.listen()?;
         let mut seen = shared.seen();
-        self.note(&mut seen, &[], &heard);
+        self.write(&mut seen);
         seen.ended_ns = now_ns();
         seen.frames_lost = self.wire.frames_lost();
         Ok(())
     }
 
     /// Sends this tick's questions.
-    fn ask(&mut self) -> Result<Vec<(IpAddr, u64)>> {
+    fn ask(&mut self) -> Result<()> {
         let count = self.settings.questions_per_tick.min(self.settings.vips.len());
-        let mut asked = Vec::with_capacity(count);
         for _ in 0..count {
             let (index, vip) = (self.next, self.settings.vips[self.next]);
             self.next = (self.next + 1) % self.settings.vips.len();
@@ -264,28 +274,33 @@ impl Asking {
             // A question that the link refuses, being down, was not asked.
             if self.wire.send(vip, &frame)? {
                 self.sent_ns.insert((vip, asker), sent_ns);
-                asked.push((vip, sent_ns));
+                self.unwritten.push((vip, Event::Asked { sent_ns }));
             }
         }
-        Ok(asked)
+        Ok(())
     }
 
-    fn note(&self, seen: &mut Observation, asked: &[(IpAddr, u64)], heard: &[(Saying, u64)]) {
-        for (vip, sent_ns) in asked {
-            if let Some(record) = seen.records.get_mut(vip) {
-                record.sent_ns.push(*sent_ns);
-            }
+    /// Collects what has arrived, and finds the question to each answer.
+    fn listen(&mut self) -> Result<()> {
+        for (Saying { address, mac, asker }, received_ns) in self.wire.drain()? {
+            let question = asker.and_then(|asker| self.sent_ns.get(&(address, asker)));
+            let event = match question {
+                Some(sent_ns) => Event::Answered(Answer { sent_ns: *sent_ns, received_ns, mac }),
+                None => Event::Claimed(Claim { received_ns, mac }),
+            };
+            self.unwritten.push((address, event));
         }
-        for (saying, received_ns) in heard {
-            let Some(record) = seen.records.get_mut(&saying.address) else { continue };
-            let (received_ns, mac) = (*received_ns, saying.mac);
-            let question =
-                saying.asker.and_then(|asker| self.sent_ns.get(&(saying.address, asker)));
-            match question {
-                Some(sent_ns) => {
-                    record.answers.push(Answer { sent_ns: *sent_ns, received_ns, mac });
-                }
-                None => record.claims.push(Claim { received_ns, mac }),
+        Ok(())
+    }
+
+    fn write(&mut self, seen: &mut Observation) {
+        for (address, event) in self.unwritten.drain(..) {
+            // Others' addresses are none of its business.
+            let Some(record) = seen.records.get_mut(&address) else { continue };
+            match event {
+                Event::Asked { sent_ns } => record.sent_ns.push(sent_ns),
+                Event::Answered(answer) => record.answers.push(answer),
+                Event::Claimed(claim) => record.claims.push(claim),
             }
         }
     }
