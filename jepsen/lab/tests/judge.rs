@@ -163,6 +163,32 @@ fn an_address_that_nobody_has_is_never_answered_for() -> Result<()> {
 }
 
 #[test]
+fn a_client_feels_the_lost_announcement_that_the_witness_does_not() -> Result<()> {
+    let site = Site::new()?;
+    let client = Host::new("client")?;
+    site.lan.attach(&client, "eth0", 51)?;
+    for vip in ["10.77.0.100", "fd77::100"] {
+        let vip: IpAddr = vip.parse().unwrap();
+        site.ds1.add_address("eth0", &host_address(vip))?;
+        let (witness, felt) = (site.observe(vip)?, site.lan.observe_echo(&client, &[vip])?);
+        witness.wait_for(vip, Some(site.port1.mac), LIMIT)?;
+        felt.wait_for(vip, None, LIMIT)?;
+        let fault = now_ns();
+        // Nobody announces the move, so the client's neighbour entry names the old director.
+        site.ds1.ip(&format!("addr del {} dev eth0", host_address(vip)))?;
+        site.ds2.add_address("eth0", &host_address(vip))?;
+        witness.wait_for(vip, Some(site.port2.mac), LIMIT)?;
+        felt.wait_for_silence(vip, Duration::from_millis(200), LIMIT)?;
+        client.ip("neigh flush dev eth0")?;
+        felt.wait_for(vip, None, LIMIT)?;
+        let (seen, felt) = (witness.stop()?, felt.stop()?);
+        let (seen, felt) = (seen.outage(vip, fault).unwrap(), felt.outage(vip, fault).unwrap());
+        assert!(felt.length_ns >= 200_000_000 && seen.length_ns < felt.length_ns, "{seen}; {felt}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_announcement_is_no_answer_but_is_noted() -> Result<()> {
     let site = Site::new()?;
     let vip = "10.77.0.100".parse().unwrap();
