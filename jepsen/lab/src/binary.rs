@@ -24,6 +24,8 @@ fn build() -> std::result::Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "-p", "leasehold", "--bin", "leasehold", "--message-format=json"])
+        // The profile of the tests, so that a release run measures a release build.
+        .args((!cfg!(debug_assertions)).then_some("--release"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())

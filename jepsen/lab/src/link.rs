@@ -155,6 +155,11 @@ impl Lan {
         Observer::start(host, Settings { askers, ..Settings::new(&interface, vips) })
     }
 
+    /// Pings `vips` from `host` every few milliseconds: what a client there feels.
+    pub fn observe_echo(&self, host: &Host, vips: &[IpAddr]) -> Result<Observer> {
+        Observer::start_echo(host, Settings::new(&self.port(host)?.interface, vips))
+    }
+
     /// Addresses of the subnet that belong neither to a host nor to `reserved`.
     pub fn unused(&self, count: usize, reserved: &[IpAddr]) -> Vec<Ipv4Addr> {
         let used: BTreeSet<Ipv4Addr> =

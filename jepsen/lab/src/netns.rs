@@ -31,6 +31,11 @@ impl Host {
     /// Makes a namespace with its loopback up. What earlier, dead test processes left is removed
     /// first.
     pub fn new(label: &str) -> Result<Host> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(LabError::Argument(
+                "network namespaces need root: run the tests as root, or under sudo".to_owned(),
+            ));
+        }
         static SWEPT: Once = Once::new();
         SWEPT.call_once(|| {
             let _leftovers_do_not_stop_a_new_lab = sweep();

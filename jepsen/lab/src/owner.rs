@@ -64,7 +64,6 @@ pub(crate) fn next_number() -> u32 {
 #[derive(Clone, Debug)]
 pub(crate) struct Alive {
     pub(crate) pid: i32,
-    pub(crate) parent: i32,
     /// The kernel's one-letter state: `T` is stopped, `Z` is dead but not yet collected.
     pub(crate) state: char,
 }
@@ -92,9 +91,8 @@ pub(crate) fn cookie(pid: i32) -> Option<String> {
 
 pub(crate) fn alive(pid: i32) -> Option<Alive> {
     let fields = stat_fields(pid.try_into().ok()?)?;
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some(Alive { pid, parent: fields.next()?.parse().ok()?, state })
+    let state = fields.trim_start().chars().next()?;
+    Some(Alive { pid, state })
 }
 
 fn start_time(pid: u32) -> Option<u64> {

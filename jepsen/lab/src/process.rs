@@ -17,7 +17,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::capture::Capture;
-use crate::owner::{COOKIE, Owner, alive, marked, next_number};
+use crate::owner::{Alive, COOKIE, Owner, alive, marked, next_number};
 use crate::{Host, LabError, Result, until};
 
 /// How long a killed process may take to be gone.
@@ -167,11 +167,11 @@ impl Process {
             .map_err(LabError::errno(format!("{signal} to {}", self.label)))
     }
 
-    /// Sends a signal to the program and its descendants: microseconds apart, children first, so
-    /// that none of them can react to another's death.
+    /// Sends a signal to the program and its descendants: microseconds apart and the program
+    /// last, so that no child can react to its death.
     pub fn signal_tree(&self, signal: Signal) -> Vec<i32> {
         let mut tree = marked(&self.cookie);
-        tree.sort_by_key(|process| std::cmp::Reverse((process.parent == self.pid, process.pid)));
+        tree.sort_by_key(|process| process.pid == self.pid);
         let pids: Vec<i32> = tree.iter().map(|process| process.pid).collect();
         for pid in &pids {
             let _gone_already = kill(Pid::from_raw(*pid), signal);
@@ -187,14 +187,15 @@ impl Process {
         self.wait(END_LIMIT).map(drop)
     }
 
-    /// Stops the program and its descendants, and returns when all have stopped.
+    /// Stops the program and its descendants, and returns when none of them can run.
     pub fn freeze_tree(&self) -> Result<()> {
+        // A stop reaches a process in an uninterruptible wait (`D`) only at its end, but before
+        // any code of its own; and the wait of a vfork for a child stopped short has no end.
+        let rests = |now: Alive| matches!(now.state, 'T' | 't' | 'D' | 'Z' | 'X');
         until(&format!("all processes of {} to stop", self.label), END_LIMIT, || {
             self.signal_tree(Signal::SIGSTOP);
-            marked(&self.cookie)
-                .iter()
-                .all(|process| alive(process.pid).is_none_or(|now| matches!(now.state, 'T' | 't')))
-                .then_some(())
+            let tree = marked(&self.cookie);
+            tree.iter().all(|process| alive(process.pid).is_none_or(rests)).then_some(())
         })
     }
 

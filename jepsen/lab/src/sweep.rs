@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,6 +14,9 @@ use crate::{LabError, Result};
 
 /// The only place below which recorded pins are removed.
 const PINS: &str = "/sys/fs/bpf/leasehold";
+
+/// Keeps threads from overwriting each other's notes.
+static NOTE: Mutex<()> = Mutex::new(());
 
 /// What a sweep removed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,6 +80,7 @@ impl PinDir {
                 path.display()
             )));
         }
+        let _guard = NOTE.lock();
         let note = Owner::this().note_path();
         let noted = fs::create_dir_all(NOTES).and_then(|()| {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(&note)?;
@@ -94,13 +99,17 @@ impl PinDir {
 impl Drop for PinDir {
     fn drop(&mut self) {
         remove_pins(&self.0);
+        let _guard = NOTE.lock();
         let note = Owner::this().note_path();
         let line = self.0.display().to_string();
         let noted = fs::read_to_string(&note).unwrap_or_default();
         let kept: Vec<&str> = noted.lines().filter(|noted| *noted != line).collect();
-        if kept.is_empty() {
-            let _ = fs::remove_file(note);
-        }
+        // What can't be struck out is swept later, and is gone by then.
+        let _ = if kept.is_empty() {
+            fs::remove_file(note)
+        } else {
+            fs::write(note, format!("{}\n", kept.join("\n")))
+        };
     }
 }
 

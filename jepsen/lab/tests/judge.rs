@@ -101,6 +101,49 @@ fn a_clean_move_of_an_ipv6_address_is_acquitted_and_timed() -> Result<()> {
     a_clean_move_is_acquitted_and_timed("fd77::100")
 }
 
+/// Moves the address to and fro as fast as `ip` runs, and returns the evidence.
+fn moves(rounds: usize, break_first: bool) -> Result<Observation> {
+    let site = Site::new()?;
+    let vip = "10.77.0.100".parse().unwrap();
+    let (add, del) = (format!("addr add {vip}/32 dev eth0"), format!("addr del {vip}/32 dev eth0"));
+    site.ds1.ip(&add)?;
+    let observer = site.observe(vip)?;
+    let sides = [(&site.ds1, site.port1.mac), (&site.ds2, site.port2.mac)];
+    for round in 0..rounds {
+        let ((from, mac), (to, _)) = (sides[round % 2], sides[(round + 1) % 2]);
+        observer.wait_for(vip, Some(mac), LIMIT)?;
+        if break_first {
+            from.ip(&del)?;
+            to.ip(&add)?;
+        } else {
+            to.ip(&add)?;
+            from.ip(&del)?;
+        }
+    }
+    observer.wait_for(vip, Some(sides[rounds % 2].1), LIMIT)?;
+    observer.stop()
+}
+
+#[test]
+fn fifty_quick_and_honest_moves_are_all_acquitted() -> Result<()> {
+    let (seen, vip) = (moves(50, true)?, "10.77.0.100".parse().unwrap());
+    assert_eq!(seen.reigns(vip).len(), 51);
+    assert_eq!(seen.duplicates(vip, Returns::AtMost(49)), []);
+    // The next reign but one begins after two starts of `ip` at the earliest.
+    assert_eq!(seen.duplicates(vip, Returns::Settled(2_000_000)), []);
+    Ok(())
+}
+
+#[test]
+fn a_move_that_binds_before_it_unbinds_is_caught_however_short() -> Result<()> {
+    let (seen, vip) = (moves(10, false)?, "10.77.0.100".parse().unwrap());
+    let overlaps = seen.duplicates(vip, Returns::AtMost(9));
+    let caught: std::collections::BTreeSet<u64> =
+        overlaps.iter().map(|duplicate| duplicate.received_ns / 20_000_000).collect();
+    assert!(caught.len() >= 3, "{overlaps:?}");
+    Ok(())
+}
+
 #[test]
 fn an_address_that_nobody_has_is_never_answered_for() -> Result<()> {
     let site = Site::new()?;
@@ -120,14 +163,40 @@ fn an_address_that_nobody_has_is_never_answered_for() -> Result<()> {
 }
 
 #[test]
+fn a_client_feels_the_lost_announcement_that_the_witness_does_not() -> Result<()> {
+    let site = Site::new()?;
+    let client = Host::new("client")?;
+    site.lan.attach(&client, "eth0", 51)?;
+    for vip in ["10.77.0.100", "fd77::100"] {
+        let vip: IpAddr = vip.parse().unwrap();
+        site.ds1.add_address("eth0", &host_address(vip))?;
+        let (witness, felt) = (site.observe(vip)?, site.lan.observe_echo(&client, &[vip])?);
+        witness.wait_for(vip, Some(site.port1.mac), LIMIT)?;
+        felt.wait_for(vip, None, LIMIT)?;
+        let fault = now_ns();
+        // Nobody announces the move, so the client's neighbour entry names the old director.
+        site.ds1.ip(&format!("addr del {} dev eth0", host_address(vip)))?;
+        site.ds2.add_address("eth0", &host_address(vip))?;
+        witness.wait_for(vip, Some(site.port2.mac), LIMIT)?;
+        felt.wait_for_silence(vip, Duration::from_millis(200), LIMIT)?;
+        client.ip("neigh flush dev eth0")?;
+        felt.wait_for(vip, None, LIMIT)?;
+        let (seen, felt) = (witness.stop()?, felt.stop()?);
+        let (seen, felt) = (seen.outage(vip, fault).unwrap(), felt.outage(vip, fault).unwrap());
+        assert!(felt.length_ns >= 200_000_000 && seen.length_ns < felt.length_ns, "{seen}; {felt}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_announcement_is_no_answer_but_is_noted() -> Result<()> {
     let site = Site::new()?;
     let vip = "10.77.0.100".parse().unwrap();
     site.ds1.add_address("eth0", &host_address(vip))?;
     let observer = site.observe(vip)?;
     observer.wait_for(vip, None, LIMIT)?;
-    site.ds2.add_address("lo", &host_address(vip))?;
     site.ds2.sysctl("net.ipv4.conf.all.arp_ignore", "1")?;
+    site.ds2.add_address("lo", &host_address(vip))?;
     site.ds2.run("arping", &["-c", "1", "-U", "-I", "eth0", "-s", "10.77.0.100", "10.77.0.100"])?;
     observer.wait_for(vip, None, LIMIT)?;
     let seen = observer.stop()?;

@@ -145,12 +145,16 @@ fn a_frozen_tree_goes_on_when_thawed() -> Result<()> {
 }
 
 #[test]
-fn everything_is_gone_after_the_last_handle() -> Result<()> {
-    let (path, pids) = {
-        let host = Host::new("brief")?;
-        let process = parent_and_child(&host)?;
-        (host.path(), process.tree())
-    };
+fn everything_is_gone_after_a_panic() -> Result<()> {
+    let host = Host::new("brief")?;
+    let path = host.path();
+    let process = parent_and_child(&host)?;
+    let pids = process.tree();
+    let test = std::thread::spawn(move || {
+        let _both = (host, process);
+        panic!("as a failing test does");
+    });
+    assert!(test.join().is_err());
     assert!(!path.exists());
     // An orphan stays as a zombie until the machine's first process collects it.
     let lives = |pid: &i32| {

@@ -5,25 +5,26 @@
 //! arrival, so the thread may collect them once per tick and still be exact; questions are dated
 //! as they are really sent, so a late tick widens no figure unnoticed.
 
+mod asking;
+mod dated;
+mod echo;
 mod frame;
+mod neighbours;
 pub mod observation;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
-
-use self::frame::{Saying, arp_request, solicitation};
-use self::observation::{Answer, Claim, Observation, Record};
-use self::wire::Wire;
+use self::asking::{Asking, Medium};
+use self::echo::Echoes;
+use self::neighbours::Neighbours;
+use self::observation::{Answer, Observation, Record};
 use crate::{Host, LabError, Mac, Result, now_ns};
 
 /// How an observer asks.
@@ -35,7 +36,8 @@ pub struct Settings {
     pub vips: Vec<IpAddr>,
     /// Time between two ticks.
     pub interval: Duration,
-    /// Questions per tick: with more addresses than this, they take turns.
+    /// Questions per tick: with more addresses than this, they take turns, so a thousand addresses
+    /// at 8 per 2 ms are asked for every 250 ms each. Raise it where that is too coarse.
     pub questions_per_tick: usize,
     /// Unused IPv4 addresses of the subnet to ask from, used in turn.
     pub askers: Vec<Ipv4Addr>,
@@ -70,12 +72,30 @@ struct Shared {
 }
 
 impl Observer {
-    /// Starts asking from `host`; returns when the first question can be sent.
+    /// Starts asking for hardware addresses from `host`; returns when the first question can be
+    /// sent.
     pub fn start(host: &Host, settings: Settings) -> Result<Observer> {
-        if settings.vips.is_empty() || settings.askers.is_empty() {
+        if settings.askers.is_empty() {
             return Err(LabError::Argument(
-                "an observer needs addresses to ask for and unused ones to ask from".to_owned(),
+                "an observer needs unused addresses to ask from".to_owned(),
             ));
+        }
+        Observer::spawn(host, settings, Neighbours::open)
+    }
+
+    /// Starts ICMP echoes instead, through the kernel of `host`: what a client feels, lost
+    /// announcements and stale neighbour entries included. Its answers name no hardware address.
+    pub fn start_echo(host: &Host, settings: Settings) -> Result<Observer> {
+        Observer::spawn(host, settings, Echoes::open)
+    }
+
+    fn spawn<M: Medium>(
+        host: &Host,
+        settings: Settings,
+        open: impl FnOnce(&Settings) -> Result<M> + Send + 'static,
+    ) -> Result<Observer> {
+        if settings.vips.is_empty() {
+            return Err(LabError::Argument("an observer needs addresses to ask for".to_owned()));
         }
         let records = settings.vips.iter().map(|vip| (*vip, Record::default())).collect();
         let shared = Arc::new(Shared::default());
@@ -83,19 +103,18 @@ impl Observer {
         let (ready, started) = mpsc::sync_channel(1);
         let (inside, place) = (Arc::clone(&shared), host.clone());
         let thread = std::thread::spawn(move || {
-            let opened = place
-                .move_this_thread()
-                .and_then(|()| Wire::open(&settings.interface, &settings.vips));
-            let wire = match opened {
-                Ok(wire) => wire,
+            // A medium belongs to the namespace of the thread that opens it.
+            match place.move_this_thread().and_then(|()| open(&settings)) {
                 Err(error) => {
                     let _ = ready.send(Err(error));
-                    return Ok(());
+                    Ok(())
                 }
-            };
-            wire::ask_for_priority();
-            let _ = ready.send(Ok(()));
-            Asking::new(settings, wire).run(&inside)
+                Ok(medium) => {
+                    asking::ask_for_priority();
+                    let _ = ready.send(Ok(()));
+                    Asking::new(settings, medium).run(&inside)
+                }
+            }
         });
         started
             .recv()
@@ -195,105 +214,4 @@ impl Shared {
     fn seen(&self) -> MutexGuard<'_, Observation> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The thread's own state.
-#[derive(Debug)]
-struct Asking {
-    settings: Settings,
-    wire: Wire,
-    /// Whose turn it is.
-    next: usize,
-    /// How many questions each address has had.
-    asked: Vec<usize>,
-    /// When each address was last asked for by each asker.
-    sent_ns: BTreeMap<(IpAddr, IpAddr), u64>,
-}
-
-impl Asking {
-    fn new(settings: Settings, wire: Wire) -> Asking {
-        let asked = vec![0; settings.vips.len()];
-        Asking { settings, wire, next: 0, asked, sent_ns: BTreeMap::new() }
-    }
-
-    fn run(mut self, shared: &Shared) -> Result<()> {
-        let interval_ns = self.settings.interval.as_nanos() as u64;
-        let mut tick_ns = now_ns();
-        while !shared.stopping.load(Ordering::Relaxed) {
-            let asked = self.ask()?;
-            let heard = self.wire.drain()?;
-            self.note(&mut shared.seen(), &asked, &heard);
-            if !heard.is_empty() {
-                shared.answered.notify_all();
-            }
-            // A tick that was missed is not made up for: a burst of questions proves nothing.
-            tick_ns = (tick_ns + interval_ns).max(now_ns());
-            sleep_until(tick_ns);
-        }
-        // The last questions may still be under way.
-        sleep_until(now_ns() + interval_ns);
-        let heard = self.wire.drain()?;
-        let mut seen = shared.seen();
-        self.note(&mut seen, &[], &heard);
-        seen.ended_ns = now_ns();
-        seen.frames_lost = self.wire.frames_lost();
-        Ok(())
-    }
-
-    /// Sends this tick's questions.
-    fn ask(&mut self) -> Result<Vec<(IpAddr, u64)>> {
-        let count = self.settings.questions_per_tick.min(self.settings.vips.len());
-        let mut asked = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (index, vip) = (self.next, self.settings.vips[self.next]);
-            self.next = (self.next + 1) % self.settings.vips.len();
-            let turn = self.asked[index] % self.settings.askers.len();
-            self.asked[index] += 1;
-            let (asker, frame) = match vip {
-                IpAddr::V4(vip) => {
-                    let asker = self.settings.askers[turn];
-                    (IpAddr::V4(asker), arp_request(self.wire.mac(), asker, vip))
-                }
-                IpAddr::V6(vip) => {
-                    // Link-local addresses that no host forms: theirs come from a MAC or at random.
-                    let asker = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa5c, turn as u16);
-                    (IpAddr::V6(asker), solicitation(self.wire.mac(), asker, vip))
-                }
-            };
-            let sent_ns = now_ns();
-            // A question that the link refuses, being down, was not asked.
-            if self.wire.send(vip, &frame)? {
-                self.sent_ns.insert((vip, asker), sent_ns);
-                asked.push((vip, sent_ns));
-            }
-        }
-        Ok(asked)
-    }
-
-    fn note(&self, seen: &mut Observation, asked: &[(IpAddr, u64)], heard: &[(Saying, u64)]) {
-        for (vip, sent_ns) in asked {
-            if let Some(record) = seen.records.get_mut(vip) {
-                record.sent_ns.push(*sent_ns);
-            }
-        }
-        for (saying, received_ns) in heard {
-            let Some(record) = seen.records.get_mut(&saying.address) else { continue };
-            let (received_ns, mac) = (*received_ns, saying.mac);
-            let question =
-                saying.asker.and_then(|asker| self.sent_ns.get(&(saying.address, asker)));
-            match question {
-                Some(sent_ns) => {
-                    record.answers.push(Answer { sent_ns: *sent_ns, received_ns, mac });
-                }
-                None => record.claims.push(Claim { received_ns, mac }),
-            }
-        }
-    }
-}
-
-fn sleep_until(instant_ns: u64) {
-    let instant =
-        TimeSpec::new((instant_ns / 1_000_000_000) as i64, (instant_ns % 1_000_000_000) as i64);
-    // An interruption makes a tick early, which the recorded times show.
-    let _ = clock_nanosleep(ClockId::CLOCK_BOOTTIME, ClockNanosleepFlags::TIMER_ABSTIME, &instant);
 }

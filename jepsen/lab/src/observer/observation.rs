@@ -145,7 +145,7 @@ impl Observation {
         reigns
     }
 
-    /// Every answer that proves two answerers.
+    /// Every answer that proves two answerers, each once.
     pub fn duplicates(&self, vip: IpAddr, returns: Returns) -> Vec<Duplicate> {
         let answers = self.answers(vip);
         let mut found = Vec::new();
@@ -159,7 +159,8 @@ impl Observation {
                 let Answer { sent_ns, received_ns, mac } = *answer;
                 found.push(Duplicate { kind, mac, holder, sent_ns, received_ns });
             };
-            match answered.insert(answer.sent_ns, answer.mac) {
+            let first = answered.insert(answer.sent_ns, answer.mac);
+            match first {
                 None => {}
                 Some(other) if other == answer.mac => {
                     report(DuplicateKind::Twice, other);
@@ -177,7 +178,8 @@ impl Observation {
             if innocent {
                 returned += usize::from(!is_new && held_by != answer.mac);
                 holder = Some(answer.mac);
-            } else {
+            } else if first.is_none() {
+                // Otherwise it is on the list already, as a second answer.
                 report(DuplicateKind::AfterTakeover, held_by);
             }
         }

@@ -52,6 +52,8 @@ fn a_clean_takeover_is_two_reigns_and_no_duplicate() {
 #[test]
 fn one_question_answered_by_two_is_a_duplicate() {
     assert_eq!(kinds("AAA2BBB", Returns::AtMost(0)), [DuplicateKind::TwoAnswerers]);
+    // Here the holder's own answer comes first each time, and the dead director's second.
+    assert_eq!(kinds("BBAAA222", Returns::AtMost(0)), [DuplicateKind::TwoAnswerers; 3]);
 }
 
 #[test]
