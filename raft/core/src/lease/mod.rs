@@ -5,6 +5,9 @@ mod holder;
 mod takeover;
 mod timing;
 
+#[cfg(test)]
+mod tests;
+
 pub use grantor::{Grantor, GrantorCommand, GrantorWake};
 pub use holder::{Closed, Holder, HolderCommand, HolderLease, HolderWake};
 pub use takeover::{Acknowledgements, LastAcknowledged, takeover};
