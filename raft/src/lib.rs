@@ -2,6 +2,11 @@
 
 pub use leasehold_raft_core::{lease, model, state};
 
+mod ack;
+mod clock;
+mod confirm;
+pub mod group;
+pub mod network;
 mod types;
 
-pub use types::TypeConfig;
+pub use types::{Answer, Peer, Proposal, TypeConfig};
