@@ -2,7 +2,12 @@
 
 pub use leasehold_raft_core::{lease, model, state};
 
+mod ack;
+mod clock;
+mod confirm;
+pub mod group;
 pub mod identity;
+pub mod network;
 pub mod store;
 mod types;
 

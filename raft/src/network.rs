@@ -1,0 +1,12 @@
+//! openraft's messages between nodes, over gRPC.
+
+mod channels;
+mod client;
+mod server;
+mod wire;
+
+pub use channels::{ChannelError, Channels, tuned};
+pub(crate) use channels::{Lane, Peers};
+pub(crate) use client::Network;
+pub(crate) use server::Served;
+pub use server::{Caller, RaftService, server_builder};
