@@ -126,7 +126,8 @@ impl Gate {
         // Going first makes room: the map may be full.
         for address in actual.keys().filter(|address| !wanted.contains_key(*address)) {
             match self.vips.remove(&layout::key(*address)) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Ok(()) => {}
+                Err(source) if is_absent(&source) => {}
                 Err(source) => return Err(writing(VIPS)(source)),
             }
         }
@@ -197,9 +198,15 @@ fn hash<K: aya::Pod, V: aya::Pod>(map: MapData) -> Result<HashMap<MapData, K, V>
     HashMap::try_from(Map::from_map_data(map)?)
 }
 
+/// aya says it in either way, depending on the call.
+fn is_absent(error: &MapError) -> bool {
+    matches!(error, MapError::KeyNotFound) || crate::error::os_error(error) == Some(libc::ENOENT)
+}
+
 fn close_slot(deadlines: &mut HashMap<MapData, u32, u64>, slot: Slot) -> Result<(), FenceError> {
     match deadlines.remove(&slot) {
-        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Ok(()) => Ok(()),
+        Err(source) if is_absent(&source) => Ok(()),
         Err(source) => Err(writing(DEADLINES)(source)),
     }
 }

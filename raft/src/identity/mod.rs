@@ -6,6 +6,7 @@
 
 mod authority;
 mod caller;
+mod channels;
 mod directory;
 mod error;
 mod files;

@@ -20,6 +20,7 @@ use super::redb::RedbEngine;
 use super::sled::SledEngine;
 use super::snapshot::{Content, SnapshotFile};
 use super::writer::guarded;
+use crate::group::Stores;
 use crate::{Entry, LogId, SnapshotMeta};
 
 const SUBDIRECTORY: &str = "raft";
@@ -32,6 +33,13 @@ pub struct Opened {
     pub state_machine: StateMachine,
     /// The applied state. Until openraft has started: that of the last snapshot.
     pub state: watch::Receiver<Arc<State>>,
+}
+
+impl From<Opened> for Stores<LogStore, StateMachine> {
+    fn from(opened: Opened) -> Self {
+        let Opened { log, state_machine, state } = opened;
+        Self { log, state_machine, state }
+    }
 }
 
 /// Opens the store of this data directory; makes one where there is none.

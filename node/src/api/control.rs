@@ -1,0 +1,280 @@
+//! What operators ask for.
+
+use crate::Group;
+use leasehold_raft::network::Channels;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_model::{Config, NodeId, Revision, Role};
+use leasehold_node_core::document;
+use leasehold_proto::control::change_member_request::Change;
+use leasehold_proto::control::control_client::ControlClient;
+use leasehold_proto::control::control_server::Control;
+use leasehold_proto::control::{
+    ApplyRequest, ApplyResponse, ChangeMemberRequest, CreateTokenRequest, CreateTokenResponse,
+    Done, DrainRequest, ExplainRequest, ExplainResponse, ExportRequest, ExportResponse,
+    MoveRequest, StatusRequest, StatusResponse,
+};
+use leasehold_raft::identity::{Fingerprint, Token};
+use leasehold_raft::state::{Command, Outcome, State};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::heard;
+use super::status::View;
+use crate::daemon::situation::unix_ms;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long `move` and `drain` wait to see it done.
+const DONE_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(crate) struct ControlService {
+    pub(crate) group: Group,
+    pub(crate) view: View,
+    pub(crate) ca: Fingerprint,
+    pub(crate) channels: Arc<dyn Channels>,
+}
+
+#[tonic::async_trait]
+impl Control for ControlService {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(StatusResponse { json: self.view.status().to_string() }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        if let Some(mut leader) = self.leader()? {
+            return leader.explain(request.into_inner()).await;
+        }
+        let instance = request.into_inner().instance;
+        let (json, text) = self.view.explain(&instance).await?;
+        Ok(Response::new(ExplainResponse { json, text }))
+    }
+
+    async fn export(&self, _: Request<ExportRequest>) -> Result<Response<ExportResponse>, Status> {
+        let state = self.state();
+        let toml = document::to_toml(&state.config);
+        Ok(Response::new(ExportResponse { toml, revision: state.revision.0 }))
+    }
+
+    async fn apply(
+        &self,
+        request: Request<ApplyRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let request = request.into_inner();
+        let config: Config = serde_json::from_slice(&request.config)
+            .map_err(|error| Status::invalid_argument(format!("the configuration: {error}")))?;
+        let faults = document::validate(&config);
+        if let Some(fault) = faults.iter().find(|one| one.is_error()) {
+            return Err(Status::invalid_argument(fault.to_string()));
+        }
+        let if_revision = request.if_revision.map(Revision);
+        if request.dry_run {
+            return self.dry_run(&config, if_revision);
+        }
+        let command = Command::Apply { config, if_revision };
+        let proposed = heard(self.group.propose(command).await)?;
+        let Outcome::Applied { revision, changed } = proposed.outcome else {
+            return Err(Status::internal("an apply was answered with something else"));
+        };
+        Ok(Response::new(ApplyResponse { revision: revision.0, changed }))
+    }
+
+    async fn r#move(&self, request: Request<MoveRequest>) -> Result<Response<Done>, Status> {
+        if let Some(mut leader) = self.leader()? {
+            return leader.r#move(request.into_inner()).await;
+        }
+        let MoveRequest { instance, to } = request.into_inner();
+        let state = self.state();
+        let Some(group) = state.groups.get(&instance).copied() else {
+            return Err(no_instance(&state, &instance));
+        };
+        let node = named(&state, &to)?;
+        self.view.can_hold(&instance, node)?;
+        heard(self.group.propose(Command::Pin { group, node }).await)?;
+        let there = |state: &Arc<State>| {
+            state.leases.get(&group).is_some_and(|lease| lease.holder == Some(node))
+        };
+        self.wait(there, || format!("{instance} has not reached {to} yet")).await?;
+        Ok(done(format!("{instance} is on {to}")))
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<Done>, Status> {
+        let DrainRequest { node: name, drain } = request.into_inner();
+        let node = named(&self.state(), &name)?;
+        heard(self.group.propose(Command::Drain { node, drained: drain }).await)?;
+        if !drain {
+            return Ok(done(format!("{name} may hold instances again")));
+        }
+        let empty = |state: &Arc<State>| state.held_by(node).is_empty();
+        let why = || format!("{name} is drained, and still holds what no other director can");
+        self.wait(empty, why).await?;
+        Ok(done(format!("{name} holds nothing and will be given nothing")))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
+        let request = request.into_inner();
+        let role = match request.role.as_str() {
+            "director" => Role::Director,
+            "witness" => Role::Witness,
+            other => {
+                let why = format!("role {other}: a token is for a director or a witness");
+                return Err(Status::invalid_argument(why));
+            }
+        };
+        let token = Token::new(self.ca);
+        let hash = token.secret_hash();
+        let expires_unix_ms = unix_ms().saturating_add(request.ttl_seconds.saturating_mul(1000));
+        heard(self.group.propose(Command::AddToken { hash, role, expires_unix_ms }).await)?;
+        Ok(Response::new(CreateTokenResponse { token: token.reveal() }))
+    }
+
+    async fn change_member(
+        &self,
+        request: Request<ChangeMemberRequest>,
+    ) -> Result<Response<Done>, Status> {
+        if let Some(mut leader) = self.leader()? {
+            return leader.change_member(request.into_inner()).await;
+        }
+        let change = request.get_ref().change();
+        let name = request.into_inner().node;
+        let state = self.state();
+        let node = named(&state, &name)?;
+        match change {
+            Change::Promote => {
+                heard(self.group.propose(Command::Vote { node, votes: true }).await)?;
+                self.membership(node, true).await?;
+                Ok(done(format!("{name} votes")))
+            }
+            Change::Demote => {
+                self.let_go(node, &name).await?;
+                heard(self.group.propose(Command::Vote { node, votes: false }).await)?;
+                self.membership(node, false).await?;
+                Ok(done(format!("{name} no longer votes")))
+            }
+            Change::Remove => {
+                self.let_go(node, &name).await?;
+                heard(self.group.propose(Command::Remove { node }).await)?;
+                self.membership(node, false).await?;
+                Ok(done(format!("{name} is no member any more; its data directory is of no use")))
+            }
+            Change::Unspecified => Err(Status::invalid_argument("promote, demote or remove?")),
+        }
+    }
+}
+
+impl ControlService {
+    fn state(&self) -> Arc<State> {
+        self.group.state().borrow().clone()
+    }
+
+    /// The leader, where another node leads: it alone hears the members.
+    fn leader(&self) -> Result<Option<ControlClient<Channel>>, Status> {
+        let leadership = self.group.leadership().borrow().clone();
+        if leadership.is_leader {
+            return Ok(None);
+        }
+        let (Some(node), Some(address)) = (leadership.leader, leadership.leader_address) else {
+            return Err(Status::unavailable(
+                "no leader is known: is a majority of the members up? `leasehold status` tells",
+            ));
+        };
+        let endpoint = self.channels.endpoint(node, &address);
+        let endpoint = endpoint.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Some(ControlClient::new(endpoint.connect_lazy())))
+    }
+
+    fn dry_run(
+        &self,
+        config: &Config,
+        if_revision: Option<Revision>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let state = self.state();
+        if let Some(expected) = if_revision
+            && expected != state.revision
+        {
+            let why =
+                format!("the configuration is at revision {}, not {expected}", state.revision);
+            return Err(Status::failed_precondition(why));
+        }
+        let changed = *config != state.config;
+        Ok(Response::new(ApplyResponse { revision: state.revision.0, changed }))
+    }
+
+    /// A leader hands leadership over before it loses its vote.
+    async fn let_go(&self, node: NodeId, name: &str) -> Result<(), Status> {
+        let mut leadership = self.group.leadership();
+        if leadership.borrow().leader != Some(node) {
+            return Ok(());
+        }
+        let another = self.group.members().voters.into_keys().find(|one| *one != node);
+        let Some(to) = another else {
+            return Err(Status::failed_precondition(format!("{name} is the only voter")));
+        };
+        self.group
+            .transfer_leadership(to)
+            .await
+            .map_err(|error| Status::failed_precondition(format!("{name} leads: {error}")))?;
+        let elsewhere = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != node));
+        match tokio::time::timeout(DONE_WITHIN, elsewhere).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Status::failed_precondition(format!(
+                "{name} leads, and no other voter took over: nothing was changed"
+            ))),
+        }
+    }
+
+    /// Waits until Raft's own membership says what the state wants.
+    async fn membership(&self, node: NodeId, votes: bool) -> Result<(), Status> {
+        let settled = async {
+            while self.group.members().voters.contains_key(&node) != votes {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(DONE_WITHIN, settled).await.map_err(|_| {
+            Status::deadline_exceeded(
+                "it is recorded, and will be done as soon as the member has caught up",
+            )
+        })
+    }
+
+    async fn wait(
+        &self,
+        done: impl FnMut(&Arc<State>) -> bool,
+        otherwise: impl Fn() -> String,
+    ) -> Result<(), Status> {
+        let mut state = self.group.state();
+        match tokio::time::timeout(DONE_WITHIN, state.wait_for(done)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Status::unavailable("this node is stopping")),
+            Err(_) => Err(Status::deadline_exceeded(format!(
+                "{}; `leasehold explain` tells why",
+                otherwise()
+            ))),
+        }
+    }
+}
+
+fn named(state: &State, name: &str) -> Result<NodeId, Status> {
+    state.node_named(name).map(|(node, _)| node).ok_or_else(|| {
+        let known: Vec<_> = state.members.values().map(|one| one.name.as_str()).collect();
+        Status::not_found(format!("no node is called {name}; there are {}", known.join(", ")))
+    })
+}
+
+pub(crate) fn no_instance(state: &State, name: &str) -> Status {
+    let known: Vec<_> = state.config.instances.keys().map(String::as_str).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Status::not_found(format!("no instance is called {name}; configured: {known}"))
+}
+
+fn done(message: String) -> Response<Done> {
+    Response::new(Done { message })
+}

@@ -1,0 +1,88 @@
+//! Where the services are reached: the node's TLS port and its unix socket.
+
+use crate::Group;
+use std::sync::Arc;
+
+use anyhow::Context;
+use leasehold_model::NodeId;
+use leasehold_proto::control::control_server::ControlServer;
+use leasehold_proto::peer::admission_server::AdmissionServer;
+use leasehold_proto::peer::lease_server::LeaseServer;
+use leasehold_raft::identity::{Caller, Identity, counts};
+use leasehold_raft::state::State;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::{Extensions, Request, Status};
+
+use super::admission::AdmissionService;
+use super::control::ControlService;
+use super::lease::LeaseService;
+
+/// The largest message: a configuration of 16384 VIPs with room to spare.
+pub(crate) const MESSAGE_LIMIT: usize = 32 * 1024 * 1024;
+
+pub(crate) struct Services {
+    pub(crate) group: Group,
+    pub(crate) lease: LeaseService,
+    pub(crate) admission: AdmissionService,
+    pub(crate) control: ControlService,
+    pub(crate) state: watch::Receiver<Arc<State>>,
+}
+
+/// The member that calls. The gate before the service has let only members through.
+pub(crate) fn member<T>(request: &Request<T>) -> Result<NodeId, Status> {
+    caller_of(request.extensions())
+}
+
+fn caller_of(extensions: &Extensions) -> Result<NodeId, Status> {
+    match extensions.get::<Caller>() {
+        Some(Caller::Node(node)) => Ok(*node),
+        Some(Caller::Client(_) | Caller::Local) | None => {
+            Err(Status::permission_denied("only nodes may call this service"))
+        }
+    }
+}
+
+/// Serves until `stop`. Binding has happened before: an address in use is a refusal to start.
+pub(crate) async fn peers(
+    listener: TcpListener,
+    identity: &Identity,
+    services: Services,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let state = services.state;
+    let is_member = move |node| counts(&state.borrow(), node);
+    let nodes = identity.require_node(is_member.clone());
+    let anyone = identity.require_any(is_member);
+    let known = |extensions: &Extensions| caller_of(extensions);
+    let raft = services.group.raft_service(Some(Arc::new(known)));
+    let lease = LeaseServer::new(services.lease).max_decoding_message_size(MESSAGE_LIMIT);
+    let control = ControlServer::new(services.control).max_decoding_message_size(MESSAGE_LIMIT);
+    Server::builder()
+        .tls_config(identity.server_config())
+        .context("setting up TLS")?
+        .tcp_nodelay(true)
+        .add_service(InterceptedService::new(raft, nodes.clone()))
+        .add_service(InterceptedService::new(lease, nodes))
+        .add_service(AdmissionServer::new(services.admission))
+        .add_service(InterceptedService::new(control, anyone))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+        .await
+        .context("serving peers")
+}
+
+pub(crate) async fn local(
+    listener: UnixListener,
+    control: ControlService,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let control = ControlServer::new(control).max_decoding_message_size(MESSAGE_LIMIT);
+    Server::builder()
+        .add_service(control)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
+        .await
+        .context("serving the control socket")
+}

@@ -1,0 +1,191 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use leasehold_raft::lease::Profile;
+use leasehold_raft::store::EngineKind;
+
+/// Virtual IPs on a lease: a replacement for the keepalived and LVS pair without split brain.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, propagate_version = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    /// This node's data directory.
+    #[arg(long, global = true, default_value = "/var/lib/leasehold", value_name = "DIR")]
+    pub(super) data_dir: PathBuf,
+
+    /// Talk to the node at this address instead of the local daemon.
+    #[arg(long, global = true, value_name = "HOST:PORT", requires = "certificate")]
+    pub(super) connect: Option<String>,
+
+    /// The client certificate to show to `--connect` (see `leasehold member certificate`).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make this machine the first node of a new cluster.
+    Init(Init),
+    /// Join a cluster with a token.
+    Join(Join),
+    /// Run the daemon; logs go to stderr.
+    Run(Run),
+    /// Watch over a daemon. `run` starts it.
+    #[command(hide = true)]
+    Guard(Guard),
+    /// Make a join token.
+    Token {
+        #[command(subcommand)]
+        command: Token,
+    },
+    /// List, promote, demote and remove members.
+    Member {
+        #[command(subcommand)]
+        command: Member,
+    },
+    /// Replace the cluster's configuration by FILE: TOML, or a keepalived.conf by its .conf name.
+    Apply(Apply),
+    /// Print one cluster configuration, made of each node's keepalived.conf.
+    Import(Import),
+    /// Print the configuration in force as TOML.
+    Export,
+    /// Show members and instances.
+    Status(Status),
+    /// Say why an instance is where it is.
+    Explain(Explain),
+    /// Move an instance to a node. It stays there until that node can't hold it.
+    Move {
+        instance: String,
+        #[arg(long, value_name = "NODE")]
+        to: String,
+    },
+    /// Move everything off a node and give it nothing more.
+    Drain { node: String },
+    /// Let a drained node hold instances again.
+    Undrain { node: String },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// This node's name.
+    #[arg(long)]
+    pub(super) name: String,
+    /// Where this node listens, and its peers reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: String,
+    /// How quickly the cluster reacts, and how much jitter it bears.
+    #[arg(long, default_value = "default", value_name = "default|fast|wan")]
+    pub(super) profile: Profile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Join {
+    /// This node's name.
+    #[arg(long)]
+    pub(super) name: String,
+    /// Where this node listens, and its peers reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: String,
+    /// What `leasehold token create` printed.
+    #[arg(long)]
+    pub(super) token: String,
+    /// A member of the cluster.
+    #[arg(value_name = "PEER:PORT")]
+    pub(super) peer: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Override the timing that the cluster was made with, on this node. Every node must use
+    /// the same.
+    #[arg(long, value_name = "default|fast|wan")]
+    pub(super) profile: Option<Profile>,
+    /// The storage engine of a data directory that has none yet.
+    #[arg(long, value_name = "redb|sled")]
+    pub(super) engine: Option<EngineKind>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Guard {
+    #[arg(long)]
+    pub(super) daemon: i32,
+    #[arg(long)]
+    pub(super) hung_after_ms: u64,
+    #[arg(long)]
+    pub(super) pin_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Role {
+    Director,
+    Witness,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Print a token that lets one machine join once.
+    Create {
+        #[arg(long, default_value = "director")]
+        role: Role,
+        /// How long the token is good for, in seconds: 1 to 604800.
+        #[arg(long, default_value = "3600", value_name = "SECONDS",
+              value_parser = clap::value_parser!(u64).range(1..=604_800))]
+        expires: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Member {
+    /// List the members.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a member a vote.
+    Promote { node: String },
+    /// Take a member's vote.
+    Demote { node: String },
+    /// Remove a member for good; its certificate stops counting.
+    Remove { node: String },
+    /// Print a client certificate, for `--connect` from elsewhere. Needs a director's data
+    /// directory. Keep it secret.
+    Certificate { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    pub(super) file: PathBuf,
+    /// Say what would happen, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Refuse unless the configuration in force has this revision.
+    #[arg(long, value_name = "N")]
+    pub(super) if_revision: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// NODE=FILE for each node that ran keepalived.
+    #[arg(required = true, value_name = "NODE=FILE")]
+    pub(super) files: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print again every second until interrupted.
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    pub(super) instance: String,
+    #[arg(long)]
+    pub(super) json: bool,
+}

@@ -1,0 +1,45 @@
+//! The command line. Words and exit codes are a contract: 0 done, 1 refused or failed with one
+//! line on stderr, 2 usage.
+
+mod args;
+mod client;
+mod config;
+mod found;
+mod members;
+mod out;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => out::fail(&error),
+    }
+}
+
+fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
+    let target = client::Target::from(&arguments);
+    match arguments.command {
+        Command::Init(args) => found::init(&arguments.data_dir, &args),
+        Command::Join(args) => found::join(&arguments.data_dir, &args),
+        Command::Run(args) => run::run(arguments.data_dir, &args),
+        Command::Guard(args) => run::guard(arguments.data_dir, &args),
+        Command::Token { command } => members::token(&target, &command),
+        Command::Member { command } => members::member(&target, &command),
+        Command::Apply(args) => config::apply(&target, &args),
+        Command::Import(args) => config::import(&args),
+        Command::Export => config::export(&target),
+        Command::Status(args) => show::status(&target, &args),
+        Command::Explain(args) => show::explain(&target, &args),
+        Command::Move { instance, to } => members::r#move(&target, instance, to),
+        Command::Drain { node } => members::drain(&target, node, true),
+        Command::Undrain { node } => members::drain(&target, node, false),
+    }
+}

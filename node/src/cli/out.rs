@@ -1,0 +1,28 @@
+//! The only place that prints: data to stdout, words to stderr.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+/// A reader that went away is no error.
+pub(super) fn data(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') {
+        true => stdout.flush(),
+        false => stdout.write_all(b"\n"),
+    });
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+pub(super) fn note(text: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// One line: what, why, and where the refusal knows it, what to do.
+pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
+    note(&format!("leasehold: {error:#}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,13 @@
+//! The daemon: which parts there are, and in what order they come up and go down.
+
+pub(crate) mod governor;
+mod guard_line;
+mod kernel_thread;
+pub(crate) mod lease_thread;
+mod membership;
+pub(crate) mod situation;
+mod start;
+mod stop;
+pub(crate) mod to_leader;
+
+pub(crate) use start::{Settings, run};
