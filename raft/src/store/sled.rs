@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Meta, Op};
 use super::error::EngineError;
@@ -27,6 +28,8 @@ use super::frame;
 /// below the 128 KiB that are a quarter of a segment.
 const PART: usize = 3 << 10;
 const CACHE_BYTES: u64 = 16 << 20;
+/// sled's own threads may hold the file, and its lock, for a moment after the store was closed.
+const LOCK_WAITS: Duration = Duration::from_secs(1);
 const LOG: u8 = b'l';
 const META: u8 = b'm';
 
@@ -184,10 +187,16 @@ impl Engine for SledEngine {
 /// were whole.
 fn remove_unfinished(path: &Path) -> Result<(), EngineError> {
     let database = File::open(path.join("db"))?;
-    match database.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(EngineError::InUse),
-        Err(TryLockError::Error(source)) => return Err(EngineError::Io(source)),
+    let begun = Instant::now();
+    loop {
+        match database.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAITS => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Err(EngineError::InUse),
+            Err(TryLockError::Error(source)) => return Err(EngineError::Io(source)),
+        }
     }
     for entry in std::fs::read_dir(path)? {
         let entry = entry?.path();
