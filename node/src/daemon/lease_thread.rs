@@ -101,6 +101,9 @@ pub(crate) async fn run(inputs: Inputs) {
     thread.turn().await;
 }
 
+/// When a renewal was sent, and what was confirmed, if anything was.
+type Answered = (BootNanos, Option<Vec<(GroupId, Epoch)>>);
+
 struct LeaseThread {
     inputs: Inputs,
     holder: Holder,
@@ -111,7 +114,7 @@ struct LeaseThread {
     deadlines: OpenLeases,
     /// Why a surrendered group is given up.
     causes: BTreeMap<GroupId, Cause>,
-    renewals: JoinSet<(BootNanos, Option<Vec<(GroupId, Epoch)>>)>,
+    renewals: JoinSet<Answered>,
     releases: JoinSet<()>,
     /// The state's index that the fence reflects.
     programmed: u64,
@@ -285,7 +288,7 @@ impl LeaseThread {
                     address: vip.address,
                     prefix: vip.prefix,
                     interface: interface.to_owned(),
-                    label: vip.label.clone(),
+                    label: held.instance.label_of(vip, &self.inputs.name),
                     broadcast: vip.broadcast,
                     scope: vip.scope,
                     group: held.group,

@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 use super::governor;
 use super::guard_line;
 use super::kernel_thread::KernelThread;
-use super::lease_thread::{self, Desired, Inputs, Order};
+use super::lease_thread::{self, Desired, Inputs, OpenLeases, Order};
 use super::membership;
-use super::stop::{self, Running};
+use super::stop::{self, Running, Serving};
 use super::to_leader::ToLeader;
 use crate::api::admission::AdmissionService;
 use crate::api::control::ControlService;
@@ -101,16 +101,20 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let (orders, order_queue) = mpsc::channel(ORDERS);
     let (desired, wanted) = watch::channel(Desired::default());
     let (programmed, done) = watch::channel(0);
-    let (open, open_leases) = watch::channel(lease_thread::OpenLeases::new());
+    let (open, open_leases) = watch::channel(OpenLeases::new());
     let (lateness, worst) = watch::channel(0);
     let (eligibility, reported) = watch::channel(Eligibility::default());
-    let guard_settings = guard::Settings {
-        data_dir: directory.path().to_owned(),
-        daemon: i32::try_from(std::process::id()).context("this process's id")?,
-        pin_dir: fence.as_ref().map(|_| pin_dir(&identity)),
-        hung_after: timing.ttl,
-    };
-    let (line, child) = guard_line::spawn(node, &guard_settings)?;
+    let pin_dir = fence.as_ref().map(|_| pin_dir(&identity));
+    let guard = guard_line::spawn(
+        node,
+        &guard::Settings {
+            data_dir: directory.path().to_owned(),
+            daemon: i32::try_from(std::process::id()).context("this process's id")?,
+            pin_dir: pin_dir.clone(),
+            hung_after: timing.ttl,
+        },
+    )?;
+    let (line, child) = guard;
     let inputs = Inputs {
         node,
         name: directory.settings().name.clone(),
@@ -121,13 +125,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         eligibility: reported,
         orders: order_queue,
         fence,
-        to_leader: ToLeader::new(
-            node,
-            governor.clone(),
-            identity.clone(),
-            group.leadership(),
-            timing.ttl,
-        ),
+        to_leader: ToLeader::new(governor.clone(), &group, identity.clone(), timing.ttl),
         guard: line,
         desired,
         programmed: done,
@@ -140,10 +138,9 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         Role::Director => {
             let eligibility = eligibility.clone();
             let parts = (wanted, programmed, eligibility, orders.clone(), group.state());
-            Some(kernel_thread(pin_dir(&identity), parts)?)
+            Some(kernel_thread(pin_dir, parts)?)
         }
     };
-    let (stop_serving, stopped) = watch::channel(false);
     let view = View {
         node,
         group: group.clone(),
@@ -151,6 +148,29 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         open: open_leases,
         lateness: worst,
     };
+    let serving = serve(&directory, &group, governor, view, listener, socket);
+    Ok(Running {
+        directory,
+        node,
+        group,
+        eligibility,
+        orders,
+        guard: child,
+        lease,
+        kernel,
+        serving,
+    })
+}
+
+fn serve(
+    directory: &Directory,
+    group: &Group,
+    governor: governor::Handle,
+    view: View,
+    listener: TcpListener,
+    socket: UnixListener,
+) -> Serving {
+    let identity = directory.identity();
     let control = ControlService {
         group: group.clone(),
         view,
@@ -168,6 +188,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         control: control.clone(),
         group: group.clone(),
     };
+    let (stop, stopped) = watch::channel(false);
     let wait = |mut stopped: watch::Receiver<bool>| async move {
         // A sender that is gone means the same.
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -176,19 +197,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let peers =
         tokio::spawn(async move { serve::peers(listener, &identity, services, peers_stop).await });
     let local = tokio::spawn(serve::local(socket, control, local_stop));
-    Ok(Running {
-        directory,
-        node,
-        group,
-        eligibility,
-        orders,
-        guard: child,
-        lease,
-        kernel,
-        peers,
-        local,
-        stop_serving,
-    })
+    Serving { peers, local, stop }
 }
 
 type KernelParts = (
@@ -199,10 +208,10 @@ type KernelParts = (
     watch::Receiver<Arc<leasehold_raft::state::State>>,
 );
 
-fn kernel_thread(pin_dir: PathBuf, parts: KernelParts) -> anyhow::Result<stop::Thread> {
+fn kernel_thread(pin_dir: Option<PathBuf>, parts: KernelParts) -> anyhow::Result<stop::Thread> {
     let (desired, programmed, eligibility, orders, state) = parts;
     thread("kernel", move || async move {
-        let kernel = match Kernel::open(Some(&pin_dir)) {
+        let kernel = match Kernel::open(pin_dir.as_deref()) {
             Ok(kernel) => kernel,
             Err(error) => stop::die(&format!("no netlink: {error}")),
         };

@@ -29,9 +29,13 @@ pub(crate) struct Running {
     pub(super) guard: Child,
     pub(super) lease: Thread,
     pub(super) kernel: Option<Thread>,
+    pub(super) serving: Serving,
+}
+
+pub(crate) struct Serving {
     pub(super) peers: JoinHandle<anyhow::Result<()>>,
     pub(super) local: JoinHandle<anyhow::Result<()>>,
-    pub(super) stop_serving: watch::Sender<bool>,
+    pub(super) stop: watch::Sender<bool>,
 }
 
 pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
@@ -53,8 +57,8 @@ pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
                 }
             }
             why = running.group.fatal() => die(&format!("consensus stopped: {why}")),
-            ended = &mut running.peers => return ended.context("the peer service")?,
-            ended = &mut running.local => return ended.context("the control service")?,
+            ended = &mut running.serving.peers => return ended.context("the peer service")?,
+            ended = &mut running.serving.local => return ended.context("the control service")?,
         }
     }
     tracing::info!("told to stop: handing over");
@@ -63,7 +67,7 @@ pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
 }
 
 async fn stop(running: Running) -> anyhow::Result<()> {
-    let Running { node, group, eligibility, orders, lease, kernel, peers, local, .. } = running;
+    let Running { node, group, eligibility, orders, lease, kernel, serving, .. } = running;
     eligibility.send_modify(|one| one.stopping = true);
     let mut state = group.state();
     let held: Vec<_> = state.borrow().held_by(node).iter().map(|one| one.group).collect();
@@ -88,10 +92,10 @@ async fn stop(running: Running) -> anyhow::Result<()> {
     if let Some(kernel) = kernel {
         join(kernel, "kernel").await?;
     }
-    running.stop_serving.send_replace(true);
+    serving.stop.send_replace(true);
     group.shutdown().await;
-    peers.abort();
-    local.abort();
+    serving.peers.abort();
+    serving.local.abort();
     tracing::info!("stopped");
     Ok(())
 }

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tonic::transport::Channel;
 
 use super::governor::{Handle, Request};
+use crate::Group;
 
 /// Made for one runtime: its channels live where they were first used.
 #[derive(Clone)]
@@ -29,12 +30,12 @@ pub(crate) struct ToLeader {
 
 impl ToLeader {
     pub(crate) fn new(
-        node: NodeId,
         governor: Handle,
+        group: &Group,
         channels: Arc<dyn Channels>,
-        leadership: watch::Receiver<Leadership>,
         limit: Duration,
     ) -> Self {
+        let (node, leadership) = (group.node(), group.leadership());
         Self { node, governor, channels, leadership, limit, cached: Arc::default() }
     }
 
