@@ -99,9 +99,10 @@ impl KernelThread {
                     }
                 }
                 () = tokio::time::sleep_until(announce) => {
-                    for bindings in announcements.take_due() {
-                        self.announce(&bindings).await;
-                    }
+                    let current = self.desired.borrow().bindings.clone();
+                    let due = announcements.take_due();
+                    let due: Vec<_> = current.into_iter().filter(|one| due.contains(one)).collect();
+                    self.announce(&due).await;
                 }
                 _ = refresh.tick() => {
                     self.forgive(&mut unable);
@@ -204,11 +205,12 @@ impl Announcements {
         self.due.iter().map(|(at, _)| *at).min().unwrap_or(far)
     }
 
-    fn take_due(&mut self) -> Vec<Vec<Binding>> {
+    /// What is due, once however often. It may be another's by now.
+    fn take_due(&mut self) -> Vec<Binding> {
         let now = Instant::now();
         let (due, later) =
             std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
         self.due = later;
-        due.into_iter().map(|(_, bindings): (_, Vec<Binding>)| bindings).collect()
+        due.into_iter().flat_map(|(_, bindings): (_, Vec<Binding>)| bindings).collect()
     }
 }

@@ -88,7 +88,7 @@ pub(crate) async fn run(inputs: Inputs) {
     };
     let mut thread = LeaseThread {
         holder: Holder::new(inputs.timing, now),
-        mapped: adopted.into_keys().collect(),
+        mapped: adopted,
         lingering: BTreeMap::new(),
         deadlines: BTreeMap::new(),
         causes: BTreeMap::new(),
@@ -107,8 +107,8 @@ type Answered = (BootNanos, Option<Vec<(GroupId, Epoch)>>);
 struct LeaseThread {
     inputs: Inputs,
     holder: Holder,
-    /// Addresses behind the fence.
-    mapped: BTreeSet<IpAddr>,
+    /// Addresses behind the fence, and whose deadline each waits for.
+    mapped: BTreeMap<IpAddr, GroupId>,
     /// Those of them that left the configuration, and the serial of the change that unbinds them.
     lingering: BTreeMap<IpAddr, u64>,
     deadlines: OpenLeases,
@@ -219,13 +219,15 @@ impl LeaseThread {
         let done = *self.inputs.programmed.borrow_and_update();
         let serial = self.inputs.desired.borrow().serial;
         self.lingering.retain(|address, unbound| *unbound > done && !vips.contains_key(address));
-        for address in self.mapped.iter().filter(|address| !vips.contains_key(address)) {
+        for address in self.mapped.keys().filter(|address| !vips.contains_key(address)) {
             self.lingering.entry(*address).or_insert(serial + 1);
         }
         self.lingering.retain(|_, unbound| *unbound > done);
         vips.extend(self.lingering.keys().map(|address| (*address, CLOSED)));
-        fence.set_vips(&vips).unwrap_or_else(|error| fatal(&error));
-        self.mapped = vips.into_keys().collect();
+        if vips != self.mapped {
+            fence.set_vips(&vips).unwrap_or_else(|error| fatal(&error));
+            self.mapped = vips;
+        }
     }
 
     /// Carries out what the holder wants. Says when to call again.
