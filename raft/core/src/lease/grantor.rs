@@ -54,6 +54,8 @@ struct Leading {
     /// Approvals of earlier leaders were made at this instant at the latest.
     earlier: BootNanos,
     last_ok: BTreeMap<(GroupId, Epoch), BootNanos>,
+    /// The epochs that were in force when last told.
+    known: Option<BTreeMap<GroupId, Epoch>>,
     /// Since the round under way began.
     waiting: Vec<Request>,
     round: Option<Round>,
@@ -99,6 +101,7 @@ impl Grantor {
             term,
             earlier: now,
             last_ok: BTreeMap::new(),
+            known: None,
             waiting: Vec::new(),
             round: None,
             woken: now,
@@ -119,6 +122,28 @@ impl Grantor {
     /// This node leads no longer.
     pub fn handle_deposed(&mut self, _now: BootNanos) {
         self.stop_leading();
+    }
+
+    /// The state has moved on. A lease granted since this node leads counts from here: its holder
+    /// has yet to hear of it, and must not lose it again meanwhile.
+    pub fn handle_applied(&mut self, state: &State, now: BootNanos) {
+        let Some(leading) = &mut self.leading else { return };
+        let held = state.leases.iter().filter(|(_, lease)| lease.holder.is_some());
+        let epochs: BTreeMap<GroupId, Epoch> =
+            held.map(|(group, lease)| (*group, lease.epoch)).collect();
+        if let Some(known) = &leading.known {
+            for (group, epoch) in &epochs {
+                if known.get(group) != Some(epoch) {
+                    leading.last_ok.entry((*group, *epoch)).or_insert(now);
+                }
+            }
+        }
+        leading.known = Some(epochs);
+        let timing = self.timing;
+        leading.last_ok.retain(|(group, epoch), last_ok| {
+            let current = state.leases.get(group).is_some_and(|lease| lease.epoch == *epoch);
+            current || timing.grantor_over(*last_ok) > now
+        });
     }
 
     /// A renewal came in. `request` names it in the answer.
@@ -166,11 +191,6 @@ impl Grantor {
             }
             self.commands.push_back(GrantorCommand::Answer { request: request.id, good });
         }
-        let timing = self.timing;
-        leading.last_ok.retain(|(group, epoch), last_ok| {
-            let current = state.leases.get(group).is_some_and(|lease| lease.epoch == *epoch);
-            current || timing.grantor_over(*last_ok) > now
-        });
     }
 
     /// An entry that ends the group's lease is about to be proposed, or its holder released it.

@@ -21,6 +21,7 @@ fn held(holder: NodeId, epoch: u64) -> State {
             address: String::new(),
             role: Role::Director,
             drained: false,
+            votes: true,
             incarnation: 0,
         };
         state.members.insert(node, member);
@@ -222,9 +223,9 @@ fn a_stalled_leader_calls_nobody_silent() {
 fn a_forgotten_lease_is_over_no_earlier_than_it_was() {
     let mut grantor = leading();
     approve(&mut grantor, 12_000);
-    grantor.handle_renew(1, A, vec![], at(13_031));
-    drain(&mut grantor);
-    grantor.handle_confirm_result(2, true, &held(B, 9), at(13_031));
+    grantor.handle_applied(&held(B, 9), at(12_900));
+    assert_eq!(grantor.over_at(G, Epoch(7)), Some(at(13_030)));
+    grantor.handle_applied(&held(B, 9), at(13_031));
     assert!(grantor.is_over(G, Epoch(7), at(13_031)));
 }
 
@@ -238,6 +239,17 @@ fn waiting_renewals_are_bounded_per_node() {
     let expected: Vec<_> = (0..12).map(|request| Refuse { request }).collect();
     assert_eq!(refused[..12], expected);
     assert_eq!(refused[12..], [Confirm { round: 1 }]);
+}
+
+#[test]
+fn a_fresh_grant_has_the_time_of_a_lease_to_be_heard_of() {
+    let mut grantor = leading();
+    grantor.handle_applied(&held(A, 7), at(10_001));
+    assert_eq!(grantor.over_at(G, Epoch(7)), Some(at(11_030)), "granted before this node led");
+    grantor.handle_applied(&held(B, 9), at(20_000));
+    assert_eq!(grantor.over_at(G, Epoch(9)), Some(at(21_030)));
+    grantor.handle_applied(&held(B, 9), at(20_500));
+    assert_eq!(grantor.over_at(G, Epoch(9)), Some(at(21_030)), "once");
 }
 
 /// A's group gave an address away in entry 20.

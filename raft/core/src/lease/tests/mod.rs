@@ -1,9 +1,14 @@
 //! The protocol's sentences, one test each; then all of it at once, under faults.
 
+mod consensus;
+mod faults;
 mod grantor;
 mod holder;
+mod node;
+mod site;
 mod takeover;
 mod timing;
+mod world;
 
 use std::time::Duration;
 
