@@ -3,6 +3,7 @@
 mod api;
 mod cli;
 mod daemon;
+mod demo;
 mod guard;
 mod guard_message;
 

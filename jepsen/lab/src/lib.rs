@@ -34,6 +34,7 @@
 
 mod binary;
 mod capture;
+pub mod cluster;
 mod error;
 mod fault;
 mod link;

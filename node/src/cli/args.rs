@@ -67,6 +67,8 @@ pub(super) enum Command {
     Drain { node: String },
     /// Let a drained node hold instances again.
     Undrain { node: String },
+    /// Show failovers of three directors in network namespaces on this machine.
+    Demo,
 }
 
 #[derive(Debug, Args)]

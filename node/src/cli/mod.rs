@@ -6,7 +6,7 @@ mod client;
 mod config;
 mod found;
 mod members;
-mod out;
+pub(crate) mod out;
 mod run;
 mod show;
 
@@ -35,6 +35,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Member { command } => members::member(&target, &command),
         Command::Apply(args) => config::apply(&target, &args),
         Command::Import(args) => config::import(&args),
+        Command::Demo => crate::demo::run(),
         Command::Export => config::export(&target),
         Command::Status(args) => show::status(&target, &args),
         Command::Explain(args) => show::explain(&target, &args),

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// A reader that went away is no error.
-pub(super) fn data(text: &str) -> anyhow::Result<()> {
+pub(crate) fn data(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') {
         true => stdout.flush(),
@@ -16,7 +16,7 @@ pub(super) fn data(text: &str) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -86,7 +86,6 @@ pub(crate) fn spawn(group: Group, node: NodeId, timing: Timing) -> Handle {
         grantor: Grantor::new(timing),
         reports: Reports::default(),
         placer: Placer::new(),
-        epochs: BTreeMap::new(),
         published,
         waiting: BTreeMap::new(),
         next_request: 0,
@@ -110,8 +109,6 @@ struct Governor {
     grantor: Grantor,
     reports: Reports,
     placer: Placer,
-    /// Each group's epoch, and when this leader first saw it.
-    epochs: BTreeMap<GroupId, (Epoch, BootNanos)>,
     published: watch::Sender<Arc<Reports>>,
     /// Who waits for the answer to which renewal.
     waiting: BTreeMap<u64, oneshot::Sender<Leases>>,
@@ -165,6 +162,7 @@ impl Governor {
         let now = boot_now();
         self.notice_stall(now);
         self.grantor.handle_timeout(now);
+        self.grantor.handle_applied(&self.state.borrow(), now);
         while let Some(command) = self.grantor.poll_command() {
             match command {
                 GrantorCommand::Confirm { round } => {
@@ -225,8 +223,7 @@ impl Governor {
             }
             Request::Explain { group, answer } => {
                 let state = self.state.borrow().clone();
-                let is_over =
-                    |group, epoch| self.over_at(group, epoch).is_some_and(|over| over <= now);
+                let is_over = |group, epoch| self.grantor.is_over(group, epoch, now);
                 let situation = Situation::new(&state, &self.reports, is_over);
                 let (directors, slots) = (situation.directors(), situation.slots());
                 let told = self.placer.explain(&directors, &slots, self.node, now, group);
@@ -269,7 +266,6 @@ impl Governor {
         self.waiting.clear();
         self.reports = Reports::default();
         self.placer = Placer::new();
-        self.epochs.clear();
         self.in_flight = InFlight::default();
         self.last_transfer = now;
         self.publish();

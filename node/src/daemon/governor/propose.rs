@@ -3,7 +3,7 @@
 use leasehold_model::{BootNanos, Epoch, GroupId, NodeId};
 use leasehold_node_core::placement::{self, Decision, Reason};
 use leasehold_raft::group::ProposeError;
-use leasehold_raft::state::{Cause, Command, Outcome, State};
+use leasehold_raft::state::{Cause, Command, Outcome};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -75,44 +75,17 @@ impl Governor {
         }
         self.retire(now);
         let state = self.state.borrow().clone();
-        self.notice_epochs(&state, now);
         let situation = Situation::new(&state, &self.reports, |group, epoch| {
-            self.over_at(group, epoch).is_some_and(|over| over <= now)
+            self.grantor.is_over(group, epoch, now)
         });
         let (directors, slots) = (situation.directors(), situation.slots());
         let placement = self.placer.place(&directors, &slots, self.node, now);
-        let over = situation.held().filter_map(|(group, epoch)| self.over_at(group, epoch));
+        let over = situation.held().filter_map(|(group, epoch)| self.grantor.over_at(group, epoch));
         let wake = over.filter(|due| *due > now).chain(placement.wake).min();
         for decision in placement.decisions {
             self.propose_decision(decision);
         }
         wake
-    }
-
-    /// Remembers since when each group's epoch has been in force, as seen from here.
-    fn notice_epochs(&mut self, state: &State, now: BootNanos) {
-        self.epochs.retain(|group, _| state.leases.contains_key(group));
-        for (group, lease) in &state.leases {
-            let known = self.epochs.entry(*group).or_insert((lease.epoch, now));
-            if known.0 != lease.epoch {
-                *known = (lease.epoch, now);
-            }
-        }
-    }
-
-    /// When the group may be given to another: the lease must be over, and a holder that is heard
-    /// has had a ttl to take up what it was granted.
-    pub(super) fn over_at(&self, group: GroupId, epoch: Epoch) -> Option<BootNanos> {
-        let over = self.grantor.over_at(group, epoch)?;
-        let state = self.state.borrow();
-        let holder = state.leases.get(&group).and_then(|lease| lease.holder);
-        let heard = holder.is_some_and(|holder| self.reports.get(holder).is_some());
-        match self.epochs.get(&group) {
-            Some((known, since)) if heard && *known == epoch => {
-                Some(over.max(since.after(self.timing.ttl)))
-            }
-            Some(_) | None => Some(over),
-        }
     }
 
     fn propose_decision(&mut self, decision: Decision) {

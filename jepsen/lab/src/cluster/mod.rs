@@ -1,0 +1,286 @@
+//! A cluster of the product under test, one host each, driven by its command line alone.
+
+mod fault;
+mod trial;
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::owner::{Owner, next_number};
+use crate::{Host, LabError, Lan, PinDir, Port, Process, Program, Result, until};
+
+pub use fault::Fault;
+pub use trial::{Trial, try_fault};
+
+/// Elections, a join and a first lease all fit in this many times over.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub binary: PathBuf,
+    pub directors: usize,
+    pub witness: bool,
+    /// default, fast or wan.
+    pub profile: &'static str,
+    /// Of the service, and of all traffic.
+    pub subnet: &'static str,
+    pub subnet6: Option<&'static str>,
+}
+
+impl Plan {
+    /// Three directors.
+    pub fn new(binary: PathBuf) -> Plan {
+        Plan {
+            binary,
+            directors: 3,
+            witness: false,
+            profile: "default",
+            subnet: "192.168.1.0/24",
+            subnet6: None,
+        }
+    }
+}
+
+/// One member.
+#[derive(Debug)]
+pub struct Node {
+    pub name: String,
+    pub host: Host,
+    pub port: Port,
+    pub data_dir: PathBuf,
+    daemon: Option<Process>,
+    _pins: Option<PinDir>,
+}
+
+/// The members, and a client that is none, on one bridge. Dropping it ends and removes all of it.
+#[derive(Debug)]
+pub struct Cluster {
+    binary: PathBuf,
+    directory: PathBuf,
+    nodes: Vec<Node>,
+    pub client: Host,
+    pub lan: Lan,
+}
+
+impl Cluster {
+    /// Founds a cluster, lets the others join, and waits until all vote.
+    pub fn start(plan: &Plan) -> Result<Cluster> {
+        let name = format!("leasehold-lab-{}-{}", Owner::this().tag(), next_number());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory)
+            .map_err(LabError::system(directory.display().to_string()))?;
+        let lan = Lan::new("service", plan.subnet, plan.subnet6)?;
+        let client = Host::new("client")?;
+        lan.attach(&client, "eth0", 50)?;
+        let binary = plan.binary.clone();
+        let mut cluster = Cluster { binary, directory, nodes: Vec::new(), client, lan };
+        for nth in 1..=plan.directors {
+            cluster.add(&format!("ds{nth}"), "director", plan.profile)?;
+        }
+        if plan.witness {
+            cluster.add("w1", "witness", plan.profile)?;
+        }
+        cluster.wait_for_voters()?;
+        Ok(cluster)
+    }
+
+    /// Adds a member: the first founds the cluster, each other joins by way of the first.
+    pub fn add(&mut self, name: &str, role: &str, profile: &str) -> Result<usize> {
+        let index = self.nodes.len();
+        let host = Host::new(name)?;
+        let nth = u16::try_from(index + 1).map_err(|_| LabError::Argument("too many".into()))?;
+        let port = self.lan.attach(&host, "eth0", nth)?;
+        let address = port.v4.ok_or_else(|| LabError::Argument("no IPv4 address".into()))?;
+        let listen = format!("{address}:7400");
+        let data_dir = self.directory.join(name);
+        let node = Node { name: name.to_owned(), host, port, data_dir, daemon: None, _pins: None };
+        self.nodes.push(node);
+        if index == 0 {
+            self.cli(0, &["init", "--name", name, "--listen", &listen, "--profile", profile])?;
+        } else {
+            let peer = self.peer_address(0)?;
+            let token = self.cli(0, &["token", "create", "--role", role])?;
+            let token = token.trim();
+            self.cli(
+                index,
+                &["join", "--name", name, "--listen", &listen, "--token", token, &peer],
+            )?;
+        }
+        self.nodes[index]._pins = Some(PinDir::new(self.pin_dir(index)?)?);
+        self.run(index)?;
+        Ok(index)
+    }
+
+    /// Starts the daemon of a member whose daemon is down, and waits until it answers.
+    pub fn run(&mut self, index: usize) -> Result<()> {
+        let node = &self.nodes[index];
+        let daemon = Program::new(&node.name, &self.binary)
+            .arg("--data-dir")
+            .arg(&node.data_dir)
+            .arg("run")
+            .start(&node.host)?;
+        self.nodes[index].daemon = Some(daemon);
+        self.wait_for(&format!("the daemon of {} to answer", self.nodes[index].name), |this| {
+            this.status(index).map(drop)
+        })
+    }
+
+    /// Runs a command of one member's; its output, or the line with which it failed.
+    pub fn cli(&self, index: usize, words: &[&str]) -> Result<String> {
+        let node = &self.nodes[index];
+        let binary = self.binary.display().to_string();
+        let data_dir = node.data_dir.display().to_string();
+        let mut arguments = vec!["--data-dir", data_dir.as_str()];
+        arguments.extend(words);
+        node.host.run(&binary, &arguments)
+    }
+
+    /// Replaces the configuration by this text, of a file that ends in `.toml` or `.conf`.
+    pub fn apply(&self, ending: &str, text: &str) -> Result<String> {
+        let file = self.directory.join(format!("applied.{ending}"));
+        fs::write(&file, text).map_err(LabError::system(file.display().to_string()))?;
+        let index = self.any_up()?;
+        self.cli(index, &["apply", &file.display().to_string()])
+    }
+
+    /// What one member says of the cluster, if its daemon answers.
+    pub fn status(&self, index: usize) -> Option<Value> {
+        let text = self.cli(index, &["status", "--json"]).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub fn daemon(&self, index: usize) -> Result<&Process> {
+        let node = &self.nodes[index];
+        let down = || LabError::Argument(format!("the daemon of {} is down", node.name));
+        node.daemon.as_ref().ok_or_else(down)
+    }
+
+    /// Forgets a daemon that has ended, so that another can be started.
+    pub fn mark_down(&mut self, index: usize) {
+        self.nodes[index].daemon = None;
+    }
+
+    pub fn is_up(&self, index: usize) -> bool {
+        self.nodes[index].daemon.as_ref().is_some_and(|daemon| daemon.ended().is_none())
+    }
+
+    pub fn any_up(&self) -> Result<usize> {
+        (0..self.nodes.len())
+            .find(|index| self.is_up(*index))
+            .ok_or_else(|| LabError::Argument("every daemon is down".to_owned()))
+    }
+
+    /// Who holds the instance, as most members' logs have it.
+    pub fn holder(&self, instance: &str) -> Option<usize> {
+        let name = self.agreed(|status| {
+            let all = status["instances"].as_array()?;
+            let one = all.iter().find(|one| one["name"] == instance)?;
+            Some(one["holder"].as_str()?.to_owned())
+        })?;
+        self.nodes.iter().position(|node| node.name == name)
+    }
+
+    pub fn leader(&self) -> Option<usize> {
+        let name = self.agreed(|status| Some(status["cluster"]["leader"].as_str()?.to_owned()))?;
+        self.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// What every member whose daemon is up says alike.
+    fn agreed(&self, look: impl Fn(&Value) -> Option<String>) -> Option<String> {
+        let up = (0..self.nodes.len()).filter(|index| self.is_up(*index));
+        let mut said = up.map(|index| look(&self.status(index)?));
+        let first = said.next()??;
+        said.all(|other| other.as_ref() == Some(&first)).then_some(first)
+    }
+
+    /// Waits until every member votes, and is heard by the leader that all agree on.
+    pub fn wait_for_voters(&self) -> Result<()> {
+        self.wait_for("every member to vote and to be heard", |this| {
+            let status = this.status(this.leader()?)?;
+            let nodes = status["nodes"].as_array()?;
+            let well = nodes.iter().filter(|node| {
+                node["voter"] == true && (node["state"] == "up" || node["state"] == "drained")
+            });
+            (well.count() == this.nodes.len()).then_some(())
+        })
+    }
+
+    /// Waits until all agree on a holder of the instance.
+    pub fn wait_for_holder(&self, instance: &str) -> Result<usize> {
+        self.wait_for(&format!("a holder of {instance}"), |this| this.holder(instance))
+    }
+
+    pub fn wait_for<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
+        until(what, SOON, || look(self)).map_err(|error| self.with_logs(error))
+    }
+
+    /// What went wrong, with what the daemons had to say.
+    fn with_logs(&self, error: LabError) -> LabError {
+        let mut text = error.to_string();
+        for node in &self.nodes {
+            let lines = node.daemon.as_ref().map(Process::output).unwrap_or_default();
+            let tail = lines.iter().rev().take(12).rev().map(|line| format!("\n    {line}"));
+            text.push_str(&format!("\n  {}:{}", node.name, tail.collect::<String>()));
+        }
+        LabError::Argument(text)
+    }
+
+    /// host:port of a member.
+    pub fn peer_address(&self, index: usize) -> Result<String> {
+        let settings = self.settings(index)?;
+        let listen = settings["listen"].as_str();
+        listen.map(str::to_owned).ok_or_else(|| LabError::Argument("no listen address".to_owned()))
+    }
+
+    fn settings(&self, index: usize) -> Result<Value> {
+        let file = self.nodes[index].data_dir.join("node.json");
+        let text =
+            fs::read_to_string(&file).map_err(LabError::system(file.display().to_string()))?;
+        serde_json::from_str(&text).map_err(|error| LabError::Argument(error.to_string()))
+    }
+
+    fn pin_dir(&self, index: usize) -> Result<PathBuf> {
+        let settings = self.settings(index)?;
+        let cluster = settings["cluster"].as_str().unwrap_or_default().to_owned();
+        let node = settings["node"].as_u64().unwrap_or_default();
+        Ok(Path::new("/sys/fs/bpf/leasehold").join(format!("{cluster}-{node}")))
+    }
+
+    /// Which member has this hardware address.
+    pub fn named(&self, mac: crate::Mac) -> String {
+        let found = self.nodes.iter().find(|node| node.port.mac == mac);
+        found.map_or_else(|| mac.to_string(), |node| node.name.clone())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            if let Some(daemon) = &node.daemon {
+                // What can't be ended here is swept up by the next run.
+                daemon.thaw_tree();
+                let _ = daemon.kill_tree();
+            }
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A configuration of one instance with these VIPs, every director alike.
+pub fn instance(name: &str, vrid: u8, vips: &[IpAddr]) -> String {
+    let vips: Vec<String> = vips.iter().map(|vip| format!("\"{vip}/24\"")).collect();
+    format!(
+        "[instance.{name}]\nvirtual_router_id = {vrid}\ninterface = \"eth0\"\npriority = 100\n\
+         virtual_ipaddress = [{}]\n",
+        vips.join(", ")
+    )
+}
