@@ -181,9 +181,7 @@ impl Grantor {
             }
             let mut good = request.leases;
             good.retain(|(group, epoch)| {
-                state.is_held(*group, *epoch, request.from)
-                    && !self.blocked.contains_key(group)
-                    && !done.blocked.contains(group)
+                state.is_held(*group, *epoch, request.from) && !done.blocked.contains(group)
             });
             for lease in &good {
                 leading.last_ok.insert(*lease, now);
