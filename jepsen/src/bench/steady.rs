@@ -1,0 +1,92 @@
+//! What holding VIPs costs, and how long taking many over takes.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leasehold_lab::cluster::{Cluster, Plan, SOON};
+use leasehold_lab::{LabError, Result, now_ns, until};
+
+/// How long the cost is measured.
+const SPAN: Duration = Duration::from_secs(10);
+
+/// One director's cost with so many VIPs held.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    pub vips: u16,
+    pub cpu_percent: f64,
+    pub rss_mib: f64,
+    /// From kill -9 of the daemon to the last VIP's answer by the next holder.
+    pub takeover_ms: f64,
+    pub duplicates: usize,
+}
+
+/// Measures with one instance of so many VIPs.
+///
+/// # Errors
+/// Where the cluster does not come up or the VIPs do not move.
+pub fn cost(binary: PathBuf, vips: u16) -> Result<Cost> {
+    let plan = Plan { subnet: "10.99.0.0/16", ..Plan::new(binary) };
+    let cluster = Cluster::start(&plan)?;
+    let addresses: Vec<IpAddr> =
+        (0..vips).map(|nth| IpAddr::from([10, 99, 100 + (nth >> 8) as u8, nth as u8])).collect();
+    cluster.apply(
+        "toml",
+        &leasehold_lab::cluster::instance("many", 1, &addresses).replace("/24", "/16"),
+    )?;
+    let holder = cluster.wait_for_holder("many")?;
+    // Some of many stand for all: asking for each every 2 ms would measure the asking.
+    let step = addresses.len().div_ceil(16);
+    let mut asked: Vec<IpAddr> = addresses.iter().copied().step_by(step).collect();
+    asked.extend(addresses.last().filter(|last| !asked.contains(last)));
+    let observer = cluster.lan.observe(&cluster.client, &asked)?;
+    observer.wait_for_all(SOON)?;
+    let before = observer.stop()?;
+    drop(before);
+    let pid = cluster.daemon(holder)?.pid();
+    let (start, from) = (ticks(pid)?, now_ns());
+    let end = from + u64::try_from(SPAN.as_nanos()).unwrap_or(u64::MAX);
+    until("time to pass", SPAN + SOON, || (now_ns() >= end).then_some(()))?;
+    let used = (ticks(pid)? - start) as f64 / 100.0;
+    let elapsed = (now_ns() - from) as f64 / 1e9;
+    let observer = cluster.lan.observe(&cluster.client, &asked)?;
+    observer.wait_for_all(SOON)?;
+    let mac = cluster.nodes()[holder].port.mac;
+    let rss = rss_mib(pid)?;
+    let fault = now_ns();
+    cluster.daemon(holder)?.kill(leasehold_lab::Signal::SIGKILL)?;
+    for vip in &asked {
+        observer.wait_for_other(*vip, mac, SOON)?;
+    }
+    let seen = observer.stop()?;
+    let worst = seen.worst_outage(fault).map_or(0.0, |outage| outage.length_ns as f64 / 1e6);
+    let duplicates = seen.duplicates_total(leasehold_lab::Returns::AtMost(0));
+    Ok(Cost {
+        vips,
+        cpu_percent: 100.0 * used / elapsed,
+        rss_mib: rss,
+        takeover_ms: worst,
+        duplicates,
+    })
+}
+
+/// User and system time of a process, in ticks of 10 ms (proc(5), fields 14 and 15).
+fn ticks(pid: i32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| LabError::Argument(format!("{path}: {error}")))?;
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let field = |nth: usize| fields.get(nth).and_then(|one| one.parse::<u64>().ok()).unwrap_or(0);
+    Ok(field(11) + field(12))
+}
+
+fn rss_mib(pid: i32) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| LabError::Argument(format!("{path}: {error}")))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib =
+        line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| LabError::Argument(format!("{path}: no VmRSS")))
+}

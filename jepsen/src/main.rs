@@ -1,0 +1,147 @@
+//! `leasehold-jepsen`: runs the court's cases by name.
+#![expect(clippy::print_stdout, reason = "a case's report is its output")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use leasehold_jepsen::bench::{durability, failover, quorum, spread, steady};
+use leasehold_lab::{LabError, find_binary, sweep};
+
+#[derive(Parser)]
+#[command(name = "leasehold-jepsen", about = "Put Leasehold's promises to the proof")]
+struct Cli {
+    #[command(subcommand)]
+    case: Case,
+}
+
+#[derive(Subcommand)]
+enum Case {
+    /// Measure on real processes and packets; prints Markdown. Needs root
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Profile {
+    Default,
+    Fast,
+    Wan,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Outages and duplicate answers of every fault, as a client sees them
+    Failover {
+        #[arg(long, default_value_t = 10)]
+        runs: usize,
+        #[arg(long, default_value = "default")]
+        profile: Profile,
+        /// Put a pair of Debian's keepalived through the same faults first
+        #[arg(long)]
+        keepalived: bool,
+    },
+    /// Two of three directors lost, and one of them back
+    Quorum {
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+    /// Changes acknowledged before every process is killed, and found after
+    Durability {
+        #[arg(long, default_value_t = 50)]
+        rounds: usize,
+        /// At most so many changes a round; the kill comes at a random one
+        #[arg(long, default_value_t = 40)]
+        changes: usize,
+    },
+    /// CPU, memory and takeover time with 1, 100 and 1,000 VIPs held
+    Steady,
+}
+
+fn main() -> ExitCode {
+    let Case::Bench { bench } = Cli::parse().case;
+    sweep();
+    match run(bench) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("stopped: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True where no promise was broken.
+fn run(bench: Bench) -> Result<bool, LabError> {
+    let binary = find_binary()?;
+    match bench {
+        Bench::Failover { runs, profile, keepalived } => {
+            let profile = match profile {
+                Profile::Default => "default",
+                Profile::Fast => "fast",
+                Profile::Wan => "wan",
+            };
+            table(binary, profile, runs, keepalived)
+        }
+        Bench::Quorum { runs } => {
+            let (mut silent, mut back, mut twice) = (Vec::new(), Vec::new(), 0);
+            for _ in 0..runs {
+                let (silence, answer, duplicates) = quorum::lose_and_regain(binary.clone())?;
+                silent.push(silence);
+                back.push(answer);
+                twice += duplicates;
+            }
+            println!(
+                "| two of three killed: the VIP goes silent after (ms) | {} |",
+                spread(&silent)
+            );
+            println!("| one of them started: the VIP answers after (ms) | {} |", spread(&back));
+            println!("| duplicate answers | {twice} |");
+            Ok(twice == 0)
+        }
+        Bench::Durability { rounds, changes } => {
+            let tally = durability::run(binary, rounds, changes, |round, so_far| {
+                println!("round {round}: {so_far:?}");
+            })?;
+            println!("{tally:?}");
+            Ok(tally.lost == 0 && tally.reordered == 0)
+        }
+        Bench::Steady => {
+            println!(
+                "| VIPs | CPU % | RSS MiB | takeover ms | duplicates |\n| --- | --- | --- | --- | --- |"
+            );
+            let mut good = true;
+            for vips in [1, 100, 1000] {
+                let cost = steady::cost(binary.clone(), vips)?;
+                let steady::Cost { cpu_percent, rss_mib, takeover_ms, duplicates, .. } = cost;
+                println!(
+                    "| {vips} | {cpu_percent:.1} | {rss_mib:.0} | {takeover_ms:.0} | {duplicates} |"
+                );
+                good &= duplicates == 0;
+            }
+            Ok(good)
+        }
+    }
+}
+
+fn table(
+    binary: PathBuf,
+    profile: &'static str,
+    runs: usize,
+    keepalived: bool,
+) -> Result<bool, LabError> {
+    println!("| what | fault | outage ms, min / median / max of {runs} | duplicate answers |");
+    println!("| --- | --- | --- | --- |");
+    if keepalived {
+        failover::keepalived(2, 1.0, runs, |row| println!("{row}"))?;
+        failover::keepalived(3, 0.1, runs, |row| println!("{row}"))?;
+    }
+    let mut good = true;
+    failover::leasehold(binary, profile, runs, |row| {
+        good &= row.ends_with("| 0 |");
+        println!("{row}");
+    })?;
+    Ok(good)
+}
