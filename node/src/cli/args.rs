@@ -52,7 +52,11 @@ pub(super) enum Command {
     /// Print one cluster configuration, made of each node's keepalived.conf.
     Import(Import),
     /// Print the configuration in force as TOML.
-    Export,
+    Export {
+        /// What this node has, which may be old: for when there is no quorum.
+        #[arg(long)]
+        local: bool,
+    },
     /// Show members and instances.
     Status(Status),
     /// Say why an instance is where it is.

@@ -56,8 +56,8 @@ pub(super) fn import(args: &Import) -> anyhow::Result<()> {
     out::data(&document::to_toml(&accept(config, &diagnostics)?))
 }
 
-pub(super) fn export(target: &Target) -> anyhow::Result<()> {
-    let answer = target.call(async |mut client| client.export(ExportRequest {}).await)?;
+pub(super) fn export(target: &Target, local: bool) -> anyhow::Result<()> {
+    let answer = target.call(async |mut client| client.export(ExportRequest { local }).await)?;
     out::data(&answer.into_inner().toml)
 }
 

@@ -36,7 +36,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Apply(args) => config::apply(&target, &args),
         Command::Import(args) => config::import(&args),
         Command::Demo => crate::demo::run(),
-        Command::Export => config::export(&target),
+        Command::Export { local } => config::export(&target, local),
         Command::Status(args) => show::status(&target, &args),
         Command::Explain(args) => show::explain(&target, &args),
         Command::Move { instance, to } => members::r#move(&target, instance, to),
