@@ -220,15 +220,15 @@ impl Cluster {
     }
 
     pub fn wait_for<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
-        until(what, SOON, || look(self)).map_err(|error| self.with_logs(error))
+        until(what, SOON, || look(self)).map_err(|error| self.told("waiting", error))
     }
 
     /// What went wrong, with what the daemons had to say.
-    fn with_logs(&self, error: LabError) -> LabError {
-        let mut text = error.to_string();
+    fn told(&self, during: &str, error: LabError) -> LabError {
+        let mut text = format!("{during}: {error}");
         for node in &self.nodes {
             let lines = node.daemon.as_ref().map(Process::output).unwrap_or_default();
-            let tail = lines.iter().rev().take(12).rev().map(|line| format!("\n    {line}"));
+            let tail = lines.iter().rev().take(20).rev().map(|line| format!("\n    {line}"));
             text.push_str(&format!("\n  {}:{}", node.name, tail.collect::<String>()));
         }
         LabError::Argument(text)

@@ -47,7 +47,8 @@ pub fn try_fault(
     let from = now_ns();
     fault.inject(cluster, instance, holder)?;
     if fault.moves() {
-        observer.wait_for_other(vip, mac, SOON)?;
+        let moved = observer.wait_for_other(vip, mac, SOON);
+        moved.map_err(|error| cluster.told(&fault.name(), error))?;
     }
     linger(from, fault.lasts())?;
     fault.heal(cluster, holder)?;
