@@ -7,8 +7,10 @@
 use crate::Group;
 use std::time::Duration;
 
+use leasehold_dataplane::fence::boot_now;
 use leasehold_model::NodeId;
 use leasehold_raft::group::Members;
+use leasehold_raft::lease::Timing;
 use leasehold_raft::state::State;
 
 use crate::api::admission::peer;
@@ -22,14 +24,21 @@ enum Step {
     Remove(NodeId),
 }
 
-pub(crate) async fn follow(group: Group) {
+pub(crate) async fn follow(group: Group, timing: Timing) {
+    // A new leader asks the voters that elected it when they last acknowledged another: it must
+    // not have changed who they are by then.
+    let settled = timing.ttl * 2;
     let mut state = group.state();
     let mut leadership = group.leadership();
     loop {
         let step = {
-            let leads = leadership.borrow_and_update().is_leader;
+            let now = leadership.borrow_and_update().clone();
             let state = state.borrow_and_update();
-            if leads { next_step(&group, &state) } else { None }
+            if now.is_leader && boot_now().since(now.since) > settled {
+                next_step(&group, &state)
+            } else {
+                None
+            }
         };
         let taken = match step {
             Some(step) => take(&group, step).await,

@@ -95,7 +95,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let identity = directory.identity();
     let node = identity.node();
     let governor = governor::spawn(group.clone(), node, timing);
-    tokio::spawn(membership::follow(group.clone()));
+    tokio::spawn(membership::follow(group.clone(), timing));
     tokio::spawn(introduce(group.clone(), directory.settings().clone(), incarnation));
 
     let (orders, order_queue) = mpsc::channel(ORDERS);
