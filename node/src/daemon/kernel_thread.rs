@@ -106,6 +106,8 @@ impl KernelThread {
                 }
                 _ = refresh.tick() => {
                     self.forgive(&mut unable);
+                    // Whatever event was missed.
+                    self.report_interfaces().await?;
                     let bindings = self.desired.borrow().bindings.clone();
                     if let Err(error) = self.kernel.refresh(&bindings, VALID_LIFETIME).await {
                         tracing::warn!(%error, "addresses were not refreshed");

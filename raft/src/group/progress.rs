@@ -25,7 +25,10 @@ impl Oldest {
     /// The log ends at `last` and is dealt with up to `done`.
     fn handle_progress(&mut self, last: Option<u64>, done: Option<u64>, now: Instant) {
         self.0 = match (self.0, last) {
-            (Some((index, since)), _) if done < Some(index) => Some((index, since)),
+            // It can also be gone: a new leader has others cut off what it does not have.
+            (Some((index, since)), Some(last)) if done < Some(index) && index <= last => {
+                Some((index, since))
+            }
             (_, Some(last)) if done < Some(last) => Some((last, now)),
             (Some(_) | None, Some(_) | None) => None,
         };
@@ -57,19 +60,26 @@ async fn follow<SM: RaftStateMachine<TypeConfig>>(
     let mut metrics = raft.data_metrics();
     let mut written = raft.watch_log_progress();
     let mut oldest = Oldest::default();
+    let mut on_disk = None;
+    let mut offered: Option<Instant> = None;
     loop {
         let (last, applied) = {
             let metrics = metrics.borrow_and_update();
             (metrics.last_log.map(|id| id.index), metrics.last_applied.map(|id| id.index))
         };
-        let on_disk = written.get().and_then(|point| point.last_log_id).map(|id| id.index);
+        // A vote that was written alone tells nothing about the log.
+        if let Some(id) = written.get().and_then(|point| point.last_log_id) {
+            on_disk = Some(id.index);
+        }
         let now = Instant::now();
         oldest.handle_progress(last, applied.min(on_disk), now);
         let overdue = oldest.is_overdue(limit, now);
-        if stalled.send_if_modified(|is| std::mem::replace(is, overdue) != overdue) && overdue {
+        stalled.send_if_modified(|is| std::mem::replace(is, overdue) != overdue);
+        if overdue && offered.is_none_or(|at| now >= at + limit) {
+            offered = Some(now);
             step_down(&raft, limit).await;
         }
-        let wake = oldest.deadline(limit).filter(|_| !overdue);
+        let wake = if overdue { Some(now + limit) } else { oldest.deadline(limit) };
         tokio::select! {
             changed = metrics.changed() => if changed.is_err() { return },
             changed = written.changed() => if changed.is_err() { return },
@@ -142,6 +152,15 @@ mod tests {
             oldest.handle_progress(Some(u64::from(step) + 2), Some(u64::from(step)), now);
             assert!(!oldest.is_overdue(LIMIT, now), "at step {step}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_was_cut_off_is_not_waited_for() {
+        let start = Instant::now();
+        let mut oldest = Oldest::default();
+        oldest.handle_progress(Some(9), Some(5), start);
+        oldest.handle_progress(Some(6), Some(6), start + LIMIT);
+        assert!(!oldest.is_overdue(LIMIT, start + LIMIT * 2));
     }
 
     #[test]

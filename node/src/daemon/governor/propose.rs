@@ -1,5 +1,7 @@
 //! From a decision to the log, one proposal a group at a time.
 
+use std::time::Duration;
+
 use leasehold_model::{BootNanos, Epoch, GroupId, NodeId};
 use leasehold_node_core::placement::{self, Decision, Reason};
 use leasehold_raft::group::ProposeError;
@@ -18,6 +20,9 @@ pub(crate) enum Refusal {
     #[error("the leader could not commit it: {0}")]
     Failed(String),
 }
+
+/// Between attempts to settle what became of a proposal, while there is no quorum.
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a proposal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,8 +200,9 @@ impl Governor {
                 // An entry behind it in this leader's log settles it, whatever it was.
                 match group.propose_local(Command::Retired { items: vec![] }).await {
                     Ok(_) => definite = true,
-                    Err(error) if error.is_definite() => break,
-                    Err(_) => {}
+                    // Its successor starts with no blocks.
+                    Err(_) if !group.leadership().borrow().is_leader => break,
+                    Err(_) => tokio::time::sleep(SETTLE_PAUSE).await,
                 }
             }
             if let Some(answer) = answer {
