@@ -8,7 +8,13 @@ use leasehold_raft::store::EngineKind;
 
 /// Virtual IPs on a lease: a replacement for the keepalived and LVS pair without split brain.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "leasehold",
+    bin_name = "leasehold",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,

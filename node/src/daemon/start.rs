@@ -52,14 +52,15 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     guard::wait_for_predecessor(&settings.data_dir).await?;
     let timing = timing(&mut directory, settings.profile)?;
     let role = directory.settings().role;
-    let fence = match role {
-        Role::Director => Some(fence(&directory)?),
-        Role::Witness => None,
-    };
     let store = open_store(&mut directory, settings.engine)?;
     let incarnation = directory.settings().incarnation;
     let listener = bind(&directory.settings().listen)?;
     let socket = directory.listen_for_clients()?;
+    // Last of what can be refused, and before anything that could take a lease up.
+    let fence = match role {
+        Role::Director => Some(fence(&directory)?),
+        Role::Witness => None,
+    };
     let group = Group::start(
         GroupSettings {
             node: directory.settings().node,
