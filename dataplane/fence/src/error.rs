@@ -9,8 +9,7 @@ use aya::programs::ProgramError;
 use aya::programs::links::LinkError;
 
 /// The end of every message about a kernel that will not have the fence.
-const WITHOUT_BPF: &str = "run as root with CAP_BPF and CAP_NET_ADMIN on Linux 5.11 or later, or set \
-                           `fence = \"address-lifetime\"`, which makes failover slower";
+const WITHOUT_BPF: &str = "run as root with CAP_BPF and CAP_NET_ADMIN on Linux 5.11 or later";
 
 /// Why the fence could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::storage::RaftStateMachine;
-use openraft::{Instant as _, Raft};
+use openraft::{Instant as _, Raft, ServerState};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -62,6 +62,7 @@ async fn follow<SM: RaftStateMachine<TypeConfig>>(
     let mut oldest = Oldest::default();
     let mut on_disk = None;
     let mut offered: Option<Instant> = None;
+    let mut led = None;
     loop {
         let (last, applied) = {
             let metrics = metrics.borrow_and_update();
@@ -72,7 +73,16 @@ async fn follow<SM: RaftStateMachine<TypeConfig>>(
             on_disk = Some(id.index);
         }
         let now = Instant::now();
-        oldest.handle_progress(last, applied.min(on_disk), now);
+        // A member that follows waits for its leader, and one that was just elected for its first
+        // entry: only what waits while this node leads tells of this node.
+        let term = leads(&raft);
+        if term != led {
+            led = term;
+            oldest = Oldest::default();
+        }
+        if led.is_some() {
+            oldest.handle_progress(last, applied.min(on_disk), now);
+        }
         let overdue = oldest.is_overdue(limit, now);
         stalled.send_if_modified(|is| std::mem::replace(is, overdue) != overdue);
         if overdue && offered.is_none_or(|at| now >= at + limit) {
@@ -86,6 +96,14 @@ async fn follow<SM: RaftStateMachine<TypeConfig>>(
             () = at(wake) => {}
         }
     }
+}
+
+/// The term that this node leads in.
+fn leads<SM: RaftStateMachine<TypeConfig>>(raft: &Raft<TypeConfig, SM>) -> Option<u64> {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
+    leads.then_some(metrics.vote.leader_id.term)
 }
 
 async fn at(instant: Option<Instant>) {

@@ -90,16 +90,6 @@ async fn an_isolated_leader_proves_nothing_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proposal_that_nobody_took_is_known_to_have_no_effect() {
-    let mut cluster = Cluster::of(3).await;
-    let leader_is_dead = cluster.kill(1);
-    cluster.kill(2);
-    let error = within(cluster.group(3).propose(token(1))).await.unwrap_err();
-    assert!(error.is_definite(), "{error}");
-    drop(leader_is_dead);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_proposal_without_a_quorum_has_an_unknown_outcome() {
     let cluster = Cluster::of(3).await;
     cluster.wires.isolate(NodeId(1), nodes([2, 3]));
