@@ -1,1 +1,3 @@
-//! To be built.
+//! The court: what judges Leasehold without trusting it.
+
+pub mod model;
