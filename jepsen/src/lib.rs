@@ -1,3 +1,4 @@
 //! The court: what judges Leasehold without trusting it.
 
 pub mod bench;
+pub mod model;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use leasehold_jepsen::bench::{durability, failover, quorum, spread, steady};
+use leasehold_jepsen::model::{self, Scope};
 use leasehold_lab::{LabError, find_binary, sweep};
 
 #[derive(Parser)]
@@ -17,6 +18,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Case {
+    /// Check the lease protocol's real machines in every order of events, within bounds
+    Model {
+        /// Only this scope: silence, elections, crashes, restarts, handover or moves
+        #[arg(long)]
+        scope: Option<Scope>,
+        /// Instants of true time; more is slower, steeply
+        #[arg(long)]
+        horizon: Option<u64>,
+    },
     /// Measure on real processes and packets; prints Markdown. Needs root
     Bench {
         #[command(subcommand)]
@@ -61,9 +71,14 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    let Case::Bench { bench } = Cli::parse().case;
-    sweep();
-    match run(bench) {
+    let kept = match Cli::parse().case {
+        Case::Model { scope, horizon } => Ok(check(scope, horizon)),
+        Case::Bench { bench } => {
+            sweep();
+            run(bench)
+        }
+    };
+    match kept {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -71,6 +86,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn check(scope: Option<Scope>, horizon: Option<u64>) -> bool {
+    let mut good = true;
+    for scope in scope.map_or_else(|| Scope::ALL.to_vec(), |one| vec![one]) {
+        let report = model::check(scope, horizon.unwrap_or(scope.horizon()));
+        print!("{report}");
+        good &= report.is_good();
+    }
+    good
 }
 
 /// True where no promise was broken.
