@@ -14,7 +14,7 @@ use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, bi
 use crate::DataplaneError;
 
 /// How often a full device queue is waited for before the rest of a burst is given up.
-const MAX_WAITS: u32 = 50;
+const MAX_WAITS: u32 = 20;
 const WAIT: Duration = Duration::from_millis(1);
 /// Frames sent before others on the runtime get their turn.
 const BURST: usize = 64;
@@ -49,9 +49,14 @@ impl Announcer {
         let mut outcome = Ok(());
         for (interface, addresses) in by_interface {
             let Some(link) = links.get(interface) else { continue };
-            if let Err(source) = burst(link, &addresses).await {
-                let interface = interface.to_owned();
-                outcome = Err(DataplaneError::Announce { interface, source });
+            let interface = interface.to_owned();
+            match burst(link, &addresses).await {
+                Ok(0) => {}
+                Ok(unsent) => {
+                    let wanted = addresses.len();
+                    outcome = Err(DataplaneError::Unsent { interface, unsent, wanted });
+                }
+                Err(source) => outcome = Err(DataplaneError::Announce { interface, source }),
             }
         }
         outcome
@@ -67,25 +72,30 @@ fn link_addresses() -> io::Result<BTreeMap<String, LinkAddr>> {
     Ok(entries.collect())
 }
 
-async fn burst(link: &LinkAddr, addresses: &[IpAddr]) -> io::Result<()> {
+/// Sends one announcement of each; returns how many were not taken.
+async fn burst(link: &LinkAddr, addresses: &[IpAddr]) -> io::Result<usize> {
     let mac = link.addr().map(Mac).ok_or_else(|| io::Error::other("no hardware address"))?;
     let socket = open(link)?;
-    let mut waits = 0;
+    let (mut waits, mut unsent) = (0, 0);
     for (sent, address) in addresses.iter().enumerate() {
         if sent % BURST == BURST - 1 {
             tokio::task::yield_now().await;
         }
         let frame = announcement(*address, mac);
         while let Err(error) = send(socket.as_raw_fd(), &frame, MsgFlags::MSG_DONTWAIT) {
-            let full = matches!(error, Errno::EAGAIN | Errno::ENOBUFS);
-            if !full || waits == MAX_WAITS {
+            // A full queue, or a closed fence: the kernel does not say which.
+            if !matches!(error, Errno::EAGAIN | Errno::ENOBUFS) {
                 return Err(error.into());
+            }
+            if waits == MAX_WAITS {
+                unsent += 1;
+                break;
             }
             waits += 1;
             tokio::time::sleep(WAIT).await;
         }
     }
-    Ok(())
+    Ok(unsent)
 }
 
 fn open(link: &LinkAddr) -> io::Result<OwnedFd> {

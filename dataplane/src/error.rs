@@ -41,6 +41,12 @@ pub enum DataplaneError {
 
     #[error("cannot announce on {interface}: {source}")]
     Announce { interface: String, source: io::Error },
+
+    #[error(
+        "{unsent} of {wanted} announcements on {interface} were not taken: the fence is closed, or \
+         the device's queue stays full; announce again"
+    )]
+    Unsent { interface: String, unsent: usize, wanted: usize },
 }
 
 fn count(addresses: usize) -> String {

@@ -165,7 +165,8 @@ impl Programs {
 
         // Pinned beside and moved over: the old link goes only as the new one takes its name. It
         // is an older version's, or that of an interface which is no more and had this number.
-        let moved = pins::gone(fs::remove_file(&next))
+        let moved = fs::create_dir_all(&self.links)
+            .and_then(|()| pins::gone(fs::remove_file(&next)))
             .and_then(|()| link.pin(&next).map_err(pin_error))
             .and_then(|_| fs::rename(&next, &pin));
         moved.map_err(|source| FenceError::Pin { action: "write", path: pin, source })

@@ -184,6 +184,11 @@ impl Client {
         send(self.socket.as_raw_fd(), frame, MsgFlags::empty()).unwrap();
     }
 
+    /// Sends what the fence may drop: the kernel then says ENOBUFS.
+    pub(crate) fn offer(&self, frame: &[u8]) -> bool {
+        send(self.socket.as_raw_fd(), frame, MsgFlags::empty()).is_ok()
+    }
+
     /// The next frame before `until`.
     pub(crate) fn receive(&self, until: Instant) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 2048];
@@ -223,6 +228,11 @@ impl Client {
         self.hears(patience, |frame| self.is_answer(frame, vip)).is_some()
     }
 
+    /// Asks again and again until there is an answer; false only after seconds.
+    pub(crate) fn reaches(&self, vip: IpAddr) -> bool {
+        (0..100).any(|_| self.asks(vip, Duration::from_millis(50)))
+    }
+
     pub(crate) fn hears(
         &self,
         patience: Duration,
@@ -235,6 +245,14 @@ impl Client {
             }
         }
         None
+    }
+
+    /// Whether the frame says that the sender is `vip`.
+    pub(crate) fn is_claim(&self, frame: &[u8], vip: IpAddr) -> bool {
+        match vip {
+            IpAddr::V4(vip) => Arp::parse(frame).is_some_and(|arp| arp.sender == vip),
+            IpAddr::V6(_) => self.is_answer(frame, vip),
+        }
     }
 
     pub(crate) fn is_answer(&self, frame: &[u8], vip: IpAddr) -> bool {
