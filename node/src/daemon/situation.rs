@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use leasehold_model::{Epoch, GroupId};
-use leasehold_node_core::placement::{Director, Reason, Slot};
-use leasehold_raft::state::{Cause, State};
+use leasehold_node_core::placement::{Director, Slot};
+use leasehold_raft::state::State;
 
 use super::governor::Reports;
 
@@ -56,7 +56,7 @@ impl<'a> Situation<'a> {
                 over: *over,
                 handover: lease.handover,
                 pin: self.state.pins.get(&group).copied(),
-                cause: reason(lease.cause),
+                cause: lease.cause,
                 changed_ago: Duration::from_millis(unix_ms().saturating_sub(lease.since_unix_ms)),
             })
             .collect()
@@ -73,18 +73,4 @@ impl<'a> Situation<'a> {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn reason(cause: Cause) -> Reason {
-    match cause {
-        Cause::Created => Reason::Created,
-        Cause::Expired => Reason::Expired,
-        Cause::DaemonDied => Reason::DaemonDied,
-        Cause::Stopped => Reason::Stopped,
-        Cause::Moved => Reason::Moved,
-        Cause::Drained => Reason::Drained,
-        Cause::Preempted => Reason::Preempted,
-        Cause::Balanced => Reason::Balanced,
-        Cause::Unserviceable => Reason::Unserviceable,
-    }
 }

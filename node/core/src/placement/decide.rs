@@ -7,7 +7,7 @@ use std::time::Duration;
 use leasehold_model::{BootNanos, GroupId, NodeId};
 
 use super::standing::{Bar, Standing, standing};
-use super::{Decision, Director, Placement, Reason, Slot};
+use super::{Cause, Decision, Director, Placement, Slot};
 
 /// How long a director must have been eligible before groups are moved to it only to spread
 /// them: one that comes and goes should not take VIPs along.
@@ -188,9 +188,9 @@ impl Round<'_> {
     fn grant(&mut self, index: usize, slot: &Slot<'_>) {
         let Some(to) = self.board.best(index, |_, _| true) else { return };
         // Where a holder is still named, nobody said that it let go: it fell silent.
-        let reason = if slot.holder.is_some() { Reason::Expired } else { slot.cause };
+        let cause = if slot.holder.is_some() { Cause::Expired } else { slot.cause };
         self.board.moves(None, to);
-        self.placement.decisions.push(Decision::Grant { group: slot.group, to, reason });
+        self.placement.decisions.push(Decision::Grant { group: slot.group, to, cause });
     }
 
     fn keep_or_hand_over(&mut self, index: usize, slot: &Slot<'_>, holder: NodeId) {
@@ -199,17 +199,17 @@ impl Round<'_> {
         }
         let Some(own) = self.board.standing(index, holder) else { return };
         // A silent holder can't be asked. Its lease runs out by itself.
-        let Some((to, reason)) = (match why_not(own) {
+        let Some((to, cause)) = (match why_not(own) {
             Some(Unfit::Silent) => None,
-            Some(Unfit::Because(reason)) => {
-                self.board.best(index, |node, _| node != holder).map(|to| (to, reason))
+            Some(Unfit::Because(cause)) => {
+                self.board.best(index, |node, _| node != holder).map(|to| (to, cause))
             }
             None => self.better(index, slot, holder, own.effective),
         }) else {
             return;
         };
         self.board.moves(Some(holder), to);
-        self.placement.decisions.push(Decision::Handover { group: slot.group, to, reason });
+        self.placement.decisions.push(Decision::Handover { group: slot.group, to, cause });
     }
 
     /// Who should have it rather than a holder that serves it well.
@@ -219,11 +219,11 @@ impl Round<'_> {
         slot: &Slot<'_>,
         holder: NodeId,
         held_with: u8,
-    ) -> Option<(NodeId, Reason)> {
+    ) -> Option<(NodeId, Cause)> {
         if let Some(pin) = slot.pin
             && self.board.eligible(index, pin)
         {
-            return (pin != holder).then_some((pin, Reason::Moved));
+            return (pin != holder).then_some((pin, Cause::Moved));
         }
         if !slot.instance.preempt {
             return None;
@@ -237,7 +237,7 @@ impl Round<'_> {
             let next = candidates.map(|(node, _)| due(node)).min();
             self.wake_at(next);
         }
-        to.map(|to| (to, Reason::Preempted))
+        to.map(|to| (to, Cause::Preempted))
     }
 
     /// One group of the pair of directors whose loads differ most, and by two at least: then
@@ -268,8 +268,8 @@ impl Round<'_> {
         if let Some((_, index, holder, to)) = best {
             let group = self.board.slots[index].group;
             self.board.moves(Some(holder), to);
-            let reason = Reason::Balanced;
-            self.placement.decisions.push(Decision::Handover { group, to, reason });
+            let cause = Cause::Balanced;
+            self.placement.decisions.push(Decision::Handover { group, to, cause });
         } else {
             self.wake_at(next);
         }
@@ -292,19 +292,19 @@ fn preempt_delay(slot: &Slot<'_>) -> Duration {
 
 pub(super) enum Unfit {
     Silent,
-    Because(Reason),
+    Because(Cause),
 }
 
 /// Why a holder should not go on, if it should not.
 pub(super) fn why_not(holder: &Standing) -> Option<Unfit> {
-    let reason = |bar: &Bar| match bar {
+    let cause = |bar: &Bar| match bar {
         Bar::Unheard => Unfit::Silent,
-        Bar::Drained => Unfit::Because(Reason::Drained),
-        Bar::Stopping => Unfit::Because(Reason::Stopped),
+        Bar::Drained => Unfit::Because(Cause::Drained),
+        Bar::Stopping => Unfit::Because(Cause::Stopped),
         Bar::Witness | Bar::InterfaceDown(_) | Bar::Unable(_) => {
-            Unfit::Because(Reason::Unserviceable)
+            Unfit::Because(Cause::Unserviceable)
         }
     };
     let silent = holder.bars.iter().find(|bar| **bar == Bar::Unheard);
-    silent.or(holder.bars.first()).map(reason)
+    silent.or(holder.bars.first()).map(cause)
 }

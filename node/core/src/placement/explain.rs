@@ -7,14 +7,14 @@ use leasehold_model::{BootNanos, GroupId, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Board, Placer, Unfit, why_not};
-use super::{Bar, Decision, Director, Reason, Slot, Standing};
+use super::{Bar, Cause, Decision, Director, Slot, Standing};
 
 /// Made for one instance at one instant; [`fmt::Display`] says it in plain words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     pub instance: String,
     pub holding: Holding,
-    pub cause: Reason,
+    pub cause: Cause,
     pub changed_ago_ms: u64,
     /// Where an operator moved it.
     pub pin: Option<String>,
@@ -123,15 +123,15 @@ impl Teller<'_> {
     fn next(&self, decision: Option<&Decision>) -> Vec<String> {
         match decision {
             Some(Decision::Grant { to, .. }) => return vec![format!("{} gets it", self.name(*to))],
-            Some(Decision::Handover { to, reason, .. }) => {
-                let why = match reason {
-                    Reason::Moved => "an operator moved it there",
-                    Reason::Drained => "the holder is drained",
-                    Reason::Stopped => "the holder is stopping",
-                    Reason::Unserviceable => "the holder can't serve it",
-                    Reason::Preempted => "its priority is higher",
-                    Reason::Balanced => "it holds less",
-                    Reason::Created | Reason::Expired | Reason::DaemonDied => "nobody holds it",
+            Some(Decision::Handover { to, cause, .. }) => {
+                let why = match cause {
+                    Cause::Moved => "an operator moved it there",
+                    Cause::Drained => "the holder is drained",
+                    Cause::Stopped => "the holder is stopping",
+                    Cause::Unserviceable => "the holder can't serve it",
+                    Cause::Preempted => "its priority is higher",
+                    Cause::Balanced => "it holds less",
+                    Cause::Created | Cause::Expired | Cause::DaemonDied => "nobody holds it",
                 };
                 return vec![format!("it moves to {}: {why}", self.name(*to))];
             }

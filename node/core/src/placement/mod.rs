@@ -19,10 +19,9 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::time::Duration;
 
-use leasehold_model::{BootNanos, Eligibility, GroupId, Instance, NodeId, Role};
+use leasehold_model::{BootNanos, Cause, Eligibility, GroupId, Instance, NodeId, Role};
 use serde::{Deserialize, Serialize};
 
 pub use decide::{BALANCE_AFTER, Placer, successor};
@@ -54,34 +53,18 @@ pub struct Slot<'a> {
     /// Where the operator moved it.
     pub pin: Option<NodeId>,
     /// Why it last changed hands.
-    pub cause: Reason,
+    pub cause: Cause,
     /// How long ago that was.
     pub changed_ago: Duration,
-}
-
-/// Why a group changes hands: the causes that the log records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    #[default]
-    Created,
-    Expired,
-    DaemonDied,
-    Stopped,
-    Moved,
-    Drained,
-    Preempted,
-    Balanced,
-    Unserviceable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Nobody holds it: give it to `to`.
-    Grant { group: GroupId, to: NodeId, reason: Reason },
+    Grant { group: GroupId, to: NodeId, cause: Cause },
     /// Ask the holder to release it in favour of `to`.
-    Handover { group: GroupId, to: NodeId, reason: Reason },
+    Handover { group: GroupId, to: NodeId, cause: Cause },
 }
 
 /// What to do now, and when to ask again though nothing changed.
@@ -106,21 +89,5 @@ impl Decision {
         match self {
             Self::Grant { to, .. } | Self::Handover { to, .. } => *to,
         }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Created => "the instance was created",
-            Self::Expired => "the lease of the holder before expired",
-            Self::DaemonDied => "the daemon of the holder before died",
-            Self::Stopped => "the holder before was stopped",
-            Self::Moved => "moved by an operator",
-            Self::Drained => "the holder before was drained",
-            Self::Preempted => "a higher priority preempted the holder before",
-            Self::Balanced => "instances of equal priority are spread",
-            Self::Unserviceable => "the holder before could not serve it",
-        })
     }
 }

@@ -10,46 +10,46 @@ use leasehold_model::{GroupId, NodeId, Role};
 use super::*;
 use world::World;
 
-fn grant(to: u64, reason: Reason) -> Vec<Decision> {
-    vec![Decision::Grant { group: GroupId(0), to: NodeId(to), reason }]
+fn grant(to: u64, cause: Cause) -> Vec<Decision> {
+    vec![Decision::Grant { group: GroupId(0), to: NodeId(to), cause }]
 }
 
-fn handover(to: u64, reason: Reason) -> Vec<Decision> {
-    vec![Decision::Handover { group: GroupId(0), to: NodeId(to), reason }]
+fn handover(to: u64, cause: Cause) -> Vec<Decision> {
+    vec![Decision::Handover { group: GroupId(0), to: NodeId(to), cause }]
 }
 
 #[test]
 fn the_highest_priority_gets_a_free_group() {
-    assert_eq!(World::of(&[90, 100, 80]).decisions(), grant(2, Reason::Created));
+    assert_eq!(World::of(&[90, 100, 80]).decisions(), grant(2, Cause::Created));
 }
 
 #[test]
 fn a_spare_gets_it_only_when_nobody_else_can() {
     let mut world = World::of(&[0, 1]);
-    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    assert_eq!(world.decisions(), grant(2, Cause::Created));
     world.silence(2);
-    assert_eq!(world.decisions(), grant(1, Reason::Created));
+    assert_eq!(world.decisions(), grant(1, Cause::Created));
 }
 
 #[test]
 fn tracking_changes_the_priority_and_never_makes_a_spare() {
     let mut world = World::of(&[100, 90]);
     world.report(1).priority_delta.insert("web".to_owned(), -500);
-    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    assert_eq!(world.decisions(), grant(2, Cause::Created));
     world.report(2).priority_delta.insert("web".to_owned(), i16::MIN);
-    assert_eq!(world.decisions(), grant(2, Reason::Created), "1 and 1, and 1 leads");
+    assert_eq!(world.decisions(), grant(2, Cause::Created), "1 and 1, and 1 leads");
     let mut world = World::of(&[0, 5]);
     world.report(1).priority_delta.insert("web".to_owned(), 200);
-    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    assert_eq!(world.decisions(), grant(2, Cause::Created));
 }
 
 #[test]
 fn an_owner_keeps_its_priority_whatever_is_tracked() {
     let mut world = World::of(&[255, 254]);
     world.report(1).priority_delta.insert("web".to_owned(), -100);
-    assert_eq!(world.decisions(), grant(1, Reason::Created));
+    assert_eq!(world.decisions(), grant(1, Cause::Created));
     world.report(2).priority_delta.insert("web".to_owned(), 100);
-    assert_eq!(world.decisions(), grant(1, Reason::Created), "nobody is raised to an owner's");
+    assert_eq!(world.decisions(), grant(1, Cause::Created), "nobody is raised to an owner's");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_ineligible_get_nothing() {
     for (name, spoil) in spoils {
         let mut world = World::of(&[200, 100]);
         spoil(&mut world);
-        assert_eq!(world.decisions(), grant(2, Reason::Created), "{name}");
+        assert_eq!(world.decisions(), grant(2, Cause::Created), "{name}");
         world.silence(2);
         assert_eq!(world.decisions(), vec![], "{name}, alone");
     }
@@ -79,9 +79,9 @@ fn every_interface_of_the_instance_must_be_up() {
     let mut world = World::of(&[200, 100]);
     world.groups[0].instance.virtual_ipaddress[0].dev = Some("eth1".to_owned());
     world.report(2).interfaces_up.insert("eth1".to_owned());
-    assert_eq!(world.decisions(), grant(2, Reason::Created), "ds1 lacks the VIP's");
+    assert_eq!(world.decisions(), grant(2, Cause::Created), "ds1 lacks the VIP's");
     world.report(1).interfaces_up = ["eth1".to_owned()].into();
-    assert_eq!(world.decisions(), grant(2, Reason::Created), "ds1 lacks the adverts'");
+    assert_eq!(world.decisions(), grant(2, Cause::Created), "ds1 lacks the adverts'");
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn a_directors_own_interface_counts_for_it() {
     let mut world = World::of(&[200, 100]);
     let own = world.groups[0].instance.directors.get_mut("ds1").unwrap();
     own.interface = Some("ens3".to_owned());
-    assert_eq!(world.decisions(), grant(2, Reason::Created));
+    assert_eq!(world.decisions(), grant(2, Cause::Created));
     world.report(1).interfaces_up = ["ens3".to_owned()].into();
-    assert_eq!(world.decisions(), grant(1, Reason::Created));
+    assert_eq!(world.decisions(), grant(1, Cause::Created));
 }
 
 #[test]
@@ -101,15 +101,15 @@ fn a_holder_that_fell_silent_is_waited_for_until_its_lease_is_over() {
     world.silence(1);
     assert_eq!(world.decisions(), vec![]);
     world.groups[0].over = true;
-    assert_eq!(world.decisions(), grant(2, Reason::Expired));
+    assert_eq!(world.decisions(), grant(2, Cause::Expired));
 }
 
 #[test]
 fn a_released_group_is_granted_for_the_reason_of_its_release() {
     let mut world = World::of(&[100, 90]);
-    world.groups[0].cause = Reason::DaemonDied;
+    world.groups[0].cause = Cause::DaemonDied;
     world.silence(1);
-    assert_eq!(world.decisions(), grant(2, Reason::DaemonDied));
+    assert_eq!(world.decisions(), grant(2, Cause::DaemonDied));
 }
 
 #[test]
@@ -119,9 +119,9 @@ fn among_equals_a_holder_keeps_it() {
     world.wait(Duration::from_secs(3600));
     assert_eq!(world.place(), Placement::default());
     world.groups[0].over = true;
-    assert_eq!(world.decisions(), grant(2, Reason::Expired));
+    assert_eq!(world.decisions(), grant(2, Cause::Expired));
     world.groups[0].holder = Some(NodeId(1));
-    assert_eq!(world.decisions(), grant(1, Reason::Expired), "though it leads");
+    assert_eq!(world.decisions(), grant(1, Cause::Expired), "though it leads");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn free_groups_of_equals_are_spread_and_the_leader_is_last() {
 fn a_higher_priority_preempts() {
     let mut world = World::of(&[100, 90]);
     world.held_by(2);
-    assert_eq!(world.decisions(), handover(1, Reason::Preempted));
+    assert_eq!(world.decisions(), handover(1, Cause::Preempted));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn without_preempt_a_healthy_holder_keeps_it() {
     world.held_by(2);
     assert_eq!(world.place(), Placement::default());
     world.drain(2);
-    assert_eq!(world.decisions(), handover(1, Reason::Drained));
+    assert_eq!(world.decisions(), handover(1, Cause::Drained));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn preemption_waits_for_its_delay_and_says_when_to_ask_again() {
     world.wait(Duration::from_millis(4999));
     assert_eq!(world.place(), Placement { decisions: vec![], wake: Some(due) });
     world.wait(Duration::from_millis(1));
-    assert_eq!(world.decisions(), handover(1, Reason::Preempted));
+    assert_eq!(world.decisions(), handover(1, Cause::Preempted));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_priority_that_rises_starts_the_delay_anew_and_one_that_falls_does_not() {
     assert_eq!(world.place().wake, Some(world.now.after(Duration::from_secs(5))));
     world.wait(Duration::from_secs(5));
     world.report(1).priority_delta.insert("web".to_owned(), -5);
-    assert_eq!(world.decisions(), handover(1, Reason::Preempted));
+    assert_eq!(world.decisions(), handover(1, Cause::Preempted));
 }
 
 #[test]
@@ -198,37 +198,37 @@ fn a_pin_outranks_priority_while_its_node_is_eligible() {
     let mut world = World::of(&[100, 90, 80]);
     world.held_by(1);
     world.groups[0].pin = Some(NodeId(3));
-    assert_eq!(world.decisions(), handover(3, Reason::Moved));
+    assert_eq!(world.decisions(), handover(3, Cause::Moved));
     world.held_by(3);
     assert_eq!(world.place(), Placement::default(), "pinned where it is");
     world.report(3).interfaces_up.clear();
-    assert_eq!(world.decisions(), handover(1, Reason::Unserviceable));
+    assert_eq!(world.decisions(), handover(1, Cause::Unserviceable));
     world.held_by(2);
-    assert_eq!(world.decisions(), handover(1, Reason::Preempted), "the pin does not count");
+    assert_eq!(world.decisions(), handover(1, Cause::Preempted), "the pin does not count");
 }
 
 #[test]
 fn a_holder_that_should_not_go_on_hands_over_to_whoever_can() {
     type Spoil = fn(&mut World);
-    let spoils: [(Spoil, Reason); 4] = [
-        (|world| world.drain(1), Reason::Drained),
-        (|world| world.report(1).stopping = true, Reason::Stopped),
-        (|world| world.report(1).interfaces_up.clear(), Reason::Unserviceable),
+    let spoils: [(Spoil, Cause); 4] = [
+        (|world| world.drain(1), Cause::Drained),
+        (|world| world.report(1).stopping = true, Cause::Stopped),
+        (|world| world.report(1).interfaces_up.clear(), Cause::Unserviceable),
         (
             |world| {
                 world.report(1).unable.insert("web".to_owned(), "EPERM".to_owned());
             },
-            Reason::Unserviceable,
+            Cause::Unserviceable,
         ),
     ];
-    for (spoil, reason) in spoils {
+    for (spoil, cause) in spoils {
         let mut world = World::of(&[100, 90, 0]);
         world.groups[0].instance.preempt = false;
         world.held_by(1);
         spoil(&mut world);
-        assert_eq!(world.decisions(), handover(2, reason));
+        assert_eq!(world.decisions(), handover(2, cause));
         world.silence(2);
-        assert_eq!(world.decisions(), handover(3, reason), "a spare");
+        assert_eq!(world.decisions(), handover(3, cause), "a spare");
         world.silence(3);
         assert_eq!(world.decisions(), vec![], "nobody else: it stays");
     }
@@ -242,7 +242,7 @@ fn a_handover_under_way_is_decided_again_only_when_its_target_is_lost() {
     world.groups[0].handover = Some(NodeId(3));
     assert_eq!(world.decisions(), vec![]);
     world.silence(3);
-    assert_eq!(world.decisions(), handover(2, Reason::Drained));
+    assert_eq!(world.decisions(), handover(2, Cause::Drained));
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_director_that_joined_takes_its_share_one_at_a_time_and_late() {
     assert_eq!(world.place(), Placement { decisions: vec![], wake: Some(due) });
     world.wait(BALANCE_AFTER);
     let first = world.decisions();
-    assert_eq!(first, handover(2, Reason::Balanced));
+    assert_eq!(first, handover(2, Cause::Balanced));
     world.groups[0].handover = Some(NodeId(2));
     assert_eq!(world.decisions(), vec![], "one at a time");
     world.carry_out(&first);
@@ -277,7 +277,7 @@ fn nothing_is_balanced_while_something_is_decided() {
     }
     world.place();
     world.wait(BALANCE_AFTER);
-    assert_eq!(world.decisions(), grant(1, Reason::Expired));
+    assert_eq!(world.decisions(), grant(1, Cause::Expired));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn the_successor_is_whoever_was_asked_for_else_the_best_other() {
 fn an_explanation_names_every_member_and_what_comes_next() {
     let mut world = World::of(&[100, 90, 80]);
     world.held_by(2);
-    world.groups[0].cause = Reason::Expired;
+    world.groups[0].cause = Cause::Expired;
     world.groups[0].instance.preempt_delay_ms = 30_000;
     world.place();
     world.wait(Duration::from_secs(10));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leasehold_model::{BootNanos, Epoch, GroupId, NodeId};
-use leasehold_node_core::placement::{self, Decision, Reason};
+use leasehold_node_core::placement::{self, Decision};
 use leasehold_raft::group::ProposeError;
 use leasehold_raft::state::{Cause, Command, Outcome};
 use tokio::sync::oneshot;
@@ -96,17 +96,15 @@ impl Governor {
     fn propose_decision(&mut self, decision: Decision) {
         let state = self.state.borrow().clone();
         let (subject, command) = match decision {
-            Decision::Grant { group, to, reason } => {
+            Decision::Grant { group, to, cause } => {
                 let Some(lease) = state.leases.get(&group) else { return };
-                let cause = cause(reason);
                 (
                     Subject::Ends(group),
                     Command::Grant { group, holder: to, replaces: lease.epoch, cause },
                 )
             }
-            Decision::Handover { group, to, reason } => {
+            Decision::Handover { group, to, cause } => {
                 let Some(lease) = state.leases.get(&group) else { return };
-                let cause = cause(reason);
                 (Subject::Asks(group), Command::Handover { group, epoch: lease.epoch, to, cause })
             }
         };
@@ -224,19 +222,5 @@ fn told(result: Result<leasehold_raft::group::Proposed, ProposeError>) -> Result
             }
         },
         Err(error) => Err(Refusal::Failed(error.to_string())),
-    }
-}
-
-pub(crate) fn cause(reason: Reason) -> Cause {
-    match reason {
-        Reason::Created => Cause::Created,
-        Reason::DaemonDied => Cause::DaemonDied,
-        Reason::Expired => Cause::Expired,
-        Reason::Moved => Cause::Moved,
-        Reason::Drained => Cause::Drained,
-        Reason::Stopped => Cause::Stopped,
-        Reason::Preempted => Cause::Preempted,
-        Reason::Balanced => Cause::Balanced,
-        Reason::Unserviceable => Cause::Unserviceable,
     }
 }

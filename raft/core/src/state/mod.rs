@@ -17,7 +17,8 @@ use leasehold_model::{Config, GroupId, NodeId, Revision, Role};
 use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Entry, Outcome};
-pub use lease::{Cause, Lease, Retiring};
+pub use lease::{Lease, Retiring};
+pub use leasehold_model::Cause;
 pub use view::Held;
 
 /// Everything the group agrees on.

@@ -28,7 +28,7 @@ pub(super) struct Group {
     pub(super) over: bool,
     pub(super) handover: Option<NodeId>,
     pub(super) pin: Option<NodeId>,
-    pub(super) cause: Reason,
+    pub(super) cause: Cause,
 }
 
 impl World {
@@ -86,7 +86,7 @@ impl World {
             over: true,
             handover: None,
             pin: None,
-            cause: Reason::Created,
+            cause: Cause::Created,
         });
         self.groups.last_mut().unwrap()
     }
