@@ -4,13 +4,15 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that has no bed has failed")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "control messages are no machine's states")]
 
+use std::io::IoSliceMut;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use leasehold_dataplane::fence::{Fence, boot_now};
 use leasehold_dataplane::frame::{Arp, ArpOperation, Mac, Nd, Solicitation};
@@ -19,9 +21,12 @@ use leasehold_model::{BootNanos, GroupId, Scope};
 use nix::ifaddrs::getifaddrs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimestampns};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind,
+    recv, recvmsg, send, setsockopt, socket,
 };
+use nix::sys::time::TimeSpec;
 
 pub(crate) const DIRECTOR_IP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -175,6 +180,9 @@ impl Client {
                 SockProtocol::EthAll,
             )
             .unwrap();
+            // A thousand frames may come while the observer waits for its turn.
+            setsockopt(&socket, RcvBufForce, &(8 << 20)).unwrap();
+            setsockopt(&socket, ReceiveTimestampns, &true).unwrap();
             bind(socket.as_raw_fd(), &link).unwrap();
             Self { socket, mac: Mac(link.addr().unwrap()) }
         })
@@ -208,6 +216,24 @@ impl Client {
                 Err(error) => panic!("poll: {error}"),
             }
         }
+    }
+
+    /// The next frame that has come, and when the kernel had it: not when this thread got its
+    /// turn to read it.
+    pub(crate) fn received(&self) -> Option<(Vec<u8>, BootNanos)> {
+        let mut buffer = vec![0; 2048];
+        let mut space = nix::cmsg_space!(TimeSpec);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let message = recvmsg::<()>(fd, &mut slices, Some(&mut space), flags).ok()?;
+        let stamp = message.cmsgs().unwrap().find_map(|one| match one {
+            ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+            _ => None,
+        });
+        let len = message.bytes;
+        buffer.truncate(len);
+        Some((buffer, boot_time_of(stamp.unwrap())))
     }
 
     pub(crate) fn arp_question(&self, vip: Ipv4Addr) -> Vec<u8> {
@@ -263,6 +289,18 @@ impl Client {
                 Some(Nd::Advertisement(answer)) => answer.target == vip,
                 Some(Nd::Solicitation(_)) | None => false,
             },
+        }
+    }
+}
+
+/// The instant of a wall-clock time: nothing steps that clock during a test.
+fn boot_time_of(wall: Duration) -> BootNanos {
+    // Both clocks are read until no one came between, or the difference would be someone else's.
+    loop {
+        let before = boot_now();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        if boot_now().since(before) < Duration::from_micros(10) {
+            return before.before(now.saturating_sub(wall));
         }
     }
 }
