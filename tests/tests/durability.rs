@@ -25,6 +25,13 @@ fn what_was_acknowledged_is_there_after_all_were_killed_at_once() -> Result<()> 
         cluster.wait_for_voters()?;
         let export = cluster.cli(2, &["export"])?;
         assert!(export.contains(&expected), "round {round}: {expected} is not in {export}");
+        cluster.wait_for("every member to catch up", |this| {
+            let has = |index| {
+                let export = this.cli(index, &["export", "--local"]);
+                export.is_ok_and(|export| export.contains(&expected))
+            };
+            (0..3).all(has).then_some(())
+        })?;
     }
     Ok(())
 }

@@ -77,6 +77,12 @@ pub fn run(
         }
         cluster.wait_for_voters()?;
         let found = numbered(&cluster.cli(0, &["export"])?)?;
+        cluster.wait_for("every member to catch up", |this| {
+            (0..3).try_for_each(|index| {
+                let local = numbered(&this.cli(index, &["export", "--local"]).ok()?).ok()?;
+                (local == found).then_some(())
+            })
+        })?;
         if found < acknowledged {
             tally.lost += 1;
         }

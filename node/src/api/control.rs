@@ -55,7 +55,21 @@ impl Control for ControlService {
         Ok(Response::new(ExplainResponse { json, text }))
     }
 
-    async fn export(&self, _: Request<ExportRequest>) -> Result<Response<ExportResponse>, Status> {
+    async fn export(
+        &self,
+        request: Request<ExportRequest>,
+    ) -> Result<Response<ExportResponse>, Status> {
+        if !request.get_ref().local {
+            if let Some(mut leader) = self.leader()? {
+                return leader.export(request.into_inner()).await;
+            }
+            // Another may lead by now, and have committed what this node has not heard of.
+            self.group.confirm().await.map_err(|error| {
+                Status::unavailable(format!(
+                    "{error}: try again, or see what this node has with `leasehold export --local`"
+                ))
+            })?;
+        }
         let state = self.state();
         let toml = document::to_toml(&state.config);
         Ok(Response::new(ExportResponse { toml, revision: state.revision.0 }))
