@@ -8,7 +8,9 @@ use std::str::FromStr;
 pub enum Scope {
     /// Nothing but loss, delay, reordering and silence.
     Silence,
-    /// Leaders come and go, also one that led before, and copies of messages arrive.
+    /// One election, and the whole of the wait after it.
+    Election,
+    /// Two elections, also of a leader that led before, and what the voters' answers save.
     Elections,
     /// The holder's process is killed, its guard speaks, it starts again.
     Crashes,
@@ -61,8 +63,9 @@ pub enum Fault {
 }
 
 impl Scope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Silence,
+        Self::Election,
         Self::Elections,
         Self::Crashes,
         Self::Restarts,
@@ -74,8 +77,9 @@ impl Scope {
     #[must_use]
     pub fn horizon(self) -> u64 {
         match self {
-            Self::Handover | Self::Restarts => 3,
-            Self::Elections | Self::Crashes | Self::Moves => 4,
+            Self::Elections | Self::Restarts => 2,
+            Self::Crashes | Self::Handover => 3,
+            Self::Election | Self::Moves => 4,
             Self::Silence => 5,
         }
     }
@@ -85,6 +89,7 @@ impl Scope {
             Budget { elections: 0, crashes: 0, handovers: 0, moves: 0, copies: 0, renewals: 3 };
         match self {
             Self::Silence => Budget { copies: 1, ..none },
+            Self::Election => Budget { elections: 1, renewals: 2, ..none },
             Self::Elections => Budget { elections: 2, copies: 0, renewals: 2, ..none },
             Self::Crashes => Budget { crashes: 1, renewals: 2, ..none },
             Self::Restarts => Budget { elections: 1, crashes: 1, renewals: 2, ..none },
@@ -98,6 +103,7 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Silence => "silence",
+            Self::Election => "election",
             Self::Elections => "elections",
             Self::Crashes => "crashes",
             Self::Restarts => "restarts",
@@ -113,7 +119,7 @@ impl FromStr for Scope {
     fn from_str(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|one| one.to_string() == name);
         known.ok_or_else(|| {
-            "use silence, elections, crashes, restarts, handover or moves".to_owned()
+            "use silence, election, elections, crashes, restarts, handover or moves".to_owned()
         })
     }
 }

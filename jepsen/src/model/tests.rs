@@ -9,7 +9,7 @@ fn every_scope_passes_at_a_small_horizon() {
     for scope in Scope::ALL {
         let horizon = match scope {
             Scope::Elections | Scope::Restarts => 1,
-            Scope::Silence | Scope::Crashes | Scope::Handover | Scope::Moves => 2,
+            Scope::Silence | Scope::Election | Scope::Crashes | Scope::Handover | Scope::Moves => 2,
         };
         let report = check(scope, horizon);
         let broken = report.verdicts.iter().find(|one| one.always && !one.is_good());
