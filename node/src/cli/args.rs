@@ -112,8 +112,7 @@ pub(super) struct Join {
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// Override the timing that the cluster was made with, on this node. Every node must use
-    /// the same.
+    /// Refuse to start unless the cluster was made with this timing.
     #[arg(long, value_name = "default|fast|wan")]
     pub(super) profile: Option<Profile>,
     /// The storage engine of a data directory that has none yet.

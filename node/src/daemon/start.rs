@@ -237,11 +237,16 @@ where
 
 /// The cluster's timing, or the profile asked for, which must be safe.
 fn timing(directory: &mut Directory, profile: Option<Profile>) -> anyhow::Result<Timing> {
-    let timing = match profile {
-        Some(profile) => Timing::profile(profile),
-        None => serde_json::from_value(directory.settings().timing.clone())
-            .with_context(|| format!("the timing in {}/node.json", directory.path().display()))?,
-    };
+    let timing: Timing = serde_json::from_value(directory.settings().timing.clone())
+        .with_context(|| format!("the timing in {}/node.json", directory.path().display()))?;
+    if let Some(profile) = profile
+        && Timing::profile(profile) != timing
+    {
+        bail!(
+            "--profile {profile}: the cluster was made with other timing, and a lease is safe only \
+             where every node counts alike; leave --profile out, or make the cluster anew"
+        );
+    }
     if let Err(unsafe_settings) = timing.check() {
         let list: Vec<_> = unsafe_settings.iter().map(ToString::to_string).collect();
         bail!("these settings are unsafe: {}", list.join("; "));

@@ -6,20 +6,24 @@ use leasehold_model::NodeId;
 use leasehold_proto::peer::ProposeRequest;
 use leasehold_proto::peer::lease_client::LeaseClient;
 use leasehold_raft_core::state::{Command, Entry, Outcome};
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::error::{ClientWriteError, Fatal, RaftError};
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResponse;
 use openraft::storage::RaftStateMachine;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use super::Group;
-use crate::TypeConfig;
 use crate::clock::unix_ms;
 use crate::network::Lane;
 use crate::types::Proposal;
+use crate::{CommittedLeaderId, TypeConfig};
 
 /// Pause between attempts while the group has no leader that answers.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 const MESSAGE_LIMIT: usize = 64 << 20;
+
+type WriteError = RaftError<TypeConfig, ClientWriteError<TypeConfig>>;
 
 /// A command that was committed and applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,13 +129,44 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
         self.propose_until(command, Instant::now() + self.inner.settings.propose_limit()).await
     }
 
+    /// Commits `command` if this node still leads in `term`. What a leader judged in one term is
+    /// not its to say in another: a lease that was over then may have been renewed since.
+    pub async fn propose_in(&self, term: u64, command: Command) -> Result<Proposed, ProposeError> {
+        let until = Instant::now() + self.inner.settings.propose_limit();
+        self.propose_as(Some(term), command, until).await
+    }
+
     async fn propose_until(
         &self,
         command: Command,
         until: Instant,
     ) -> Result<Proposed, ProposeError> {
+        self.propose_as(None, command, until).await
+    }
+
+    async fn write(
+        &self,
+        term: Option<u64>,
+        proposal: Proposal,
+    ) -> Result<ClientWriteResponse<TypeConfig>, WriteError> {
+        let Some(term) = term else { return self.inner.raft.client_write(proposal).await };
+        let (responder, done) = ProgressResponder::complete_only();
+        let request = self.inner.raft.write(proposal).responder(responder);
+        request.with_leader(CommittedLeaderId { term }).await.map_err(RaftError::Fatal)?;
+        match done.await {
+            Ok(written) => written.map_err(RaftError::APIError),
+            Err(_) => Err(RaftError::Fatal(Fatal::Stopped)),
+        }
+    }
+
+    async fn propose_as(
+        &self,
+        term: Option<u64>,
+        command: Command,
+        until: Instant,
+    ) -> Result<Proposed, ProposeError> {
         let proposal = Proposal(Entry { at_unix_ms: unix_ms(), command });
-        let Ok(written) = timeout_at(until, self.inner.raft.client_write(proposal)).await else {
+        let Ok(written) = timeout_at(until, self.write(term, proposal)).await else {
             return Err(ProposeError::Unknown("no quorum stored it in time".to_owned()));
         };
         match written {

@@ -191,8 +191,9 @@ impl Governor {
         }
         self.in_flight.subjects.push(subject);
         let group = self.group.clone();
+        let term = self.leading.unwrap_or_default();
         self.in_flight.tasks.spawn(async move {
-            let result = group.propose_local(command).await;
+            let result = group.propose_in(term, command).await;
             let mut definite = result.as_ref().err().is_none_or(|error| error.is_definite());
             while !definite {
                 // An entry behind it in this leader's log settles it, whatever it was.
