@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::*;
 use crate::store::engine::{Engine, Meta, Op};
@@ -85,8 +85,9 @@ impl Tmpfs {
 }
 
 impl Drop for Tmpfs {
+    /// Out of sight at once, gone when sled's own threads have closed its files too.
     fn drop(&mut self) {
-        umount(self.0.path()).expect("nothing uses it any more");
+        umount2(self.0.path(), MntFlags::MNT_DETACH).expect("it was mounted");
     }
 }
 
