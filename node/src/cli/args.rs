@@ -77,6 +77,10 @@ pub(super) enum Command {
     Drain { node: String },
     /// Let a drained node hold instances again.
     Undrain { node: String },
+    /// Make a new cluster of this node's data, after a majority of the members is lost for good.
+    ///
+    /// For a node whose daemon is down. Asks for the names of the lost nodes to be typed.
+    Recover,
     /// Show failovers of three directors in network namespaces on this machine.
     Demo,
 }

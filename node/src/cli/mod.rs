@@ -7,6 +7,7 @@ mod config;
 mod found;
 mod members;
 pub(crate) mod out;
+mod recover;
 mod run;
 mod show;
 
@@ -35,6 +36,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Member { command } => members::member(&target, &command),
         Command::Apply(args) => config::apply(&target, &args),
         Command::Import(args) => config::import(&args),
+        Command::Recover => recover::recover(&arguments.data_dir),
         Command::Demo => crate::demo::run(),
         Command::Export { local } => config::export(&target, local),
         Command::Status(args) => show::status(&target, &args),

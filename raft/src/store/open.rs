@@ -80,7 +80,7 @@ pub fn detect(dir: &Path) -> Result<Option<EngineKind>, StoreError> {
     Ok(found)
 }
 
-fn log_path(root: &Path, kind: EngineKind) -> PathBuf {
+pub(super) fn log_path(root: &Path, kind: EngineKind) -> PathBuf {
     root.join(match kind {
         EngineKind::Redb => "log.redb",
         EngineKind::Sled => "log.sled",
@@ -88,8 +88,8 @@ fn log_path(root: &Path, kind: EngineKind) -> PathBuf {
 }
 
 /// Makes an empty store under another name and renames it when it is whole, so that a crash on
-/// the way leaves nothing that looks damaged.
-fn create(dir: &Path, kind: EngineKind) -> Result<(), StoreError> {
+/// the way leaves nothing that looks damaged. Returns the directory it is in.
+pub(super) fn create(dir: &Path, kind: EngineKind) -> Result<PathBuf, StoreError> {
     let root = dir.join(SUBDIRECTORY);
     let path = log_path(&root, kind);
     let unfinished = path.with_added_extension("new");
@@ -109,7 +109,7 @@ fn create(dir: &Path, kind: EngineKind) -> Result<(), StoreError> {
     for dir in [&root, dir] {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
     }
-    Ok(())
+    Ok(root)
 }
 
 fn remove(unfinished: &Path) -> io::Result<()> {
@@ -124,16 +124,21 @@ fn remove(unfinished: &Path) -> io::Result<()> {
     })
 }
 
-fn open_as(dir: &Path, kind: EngineKind) -> Result<Opened, StoreError> {
-    let root = dir.join(SUBDIRECTORY);
-    let path = log_path(&root, kind);
+/// Opens the engine of a store that is there.
+pub(super) fn open_engine(path: &Path, kind: EngineKind) -> Result<Box<dyn Engine>, StoreError> {
     let opened = guarded(|| -> Result<Box<dyn Engine>, _> {
         Ok(match kind {
-            EngineKind::Redb => Box::new(RedbEngine::open(&path)?),
-            EngineKind::Sled => Box::new(SledEngine::open(&path)?),
+            EngineKind::Redb => Box::new(RedbEngine::open(path)?),
+            EngineKind::Sled => Box::new(SledEngine::open(path)?),
         })
     });
-    let engine = opened.map_err(StoreError::engine(&path, "open the Raft log"))?;
+    opened.map_err(StoreError::engine(path, "open the Raft log"))
+}
+
+pub(super) fn open_as(dir: &Path, kind: EngineKind) -> Result<Opened, StoreError> {
+    let root = dir.join(SUBDIRECTORY);
+    let path = log_path(&root, kind);
+    let engine = open_engine(&path, kind)?;
     let (file, content) = SnapshotFile::open(&root)?;
     let known = check(engine.as_ref(), &path, content.as_ref())?;
     let (mark, marked) =

@@ -6,6 +6,7 @@
 mod apply;
 mod command;
 mod lease;
+mod recover;
 mod view;
 
 #[cfg(test)]

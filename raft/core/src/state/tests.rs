@@ -387,3 +387,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_recovered_state_keeps_the_configuration_and_forgets_the_lost() {
+    let (mut log, b) = log();
+    let held = log.grant(WEB, b);
+    log.apply(Command::Pin { group: WEB, node: b });
+    log.apply(Command::Drain { node: b, drained: true });
+    log.configure(&[("web", &["10.0.0.3"])]);
+    let token =
+        Command::AddToken { hash: "h".to_owned(), role: Role::Director, expires_unix_ms: u64::MAX };
+    log.apply(token);
+    let (old, applied) = (log.state.clone(), log.index);
+    assert!(!old.retiring.is_empty() && !old.tokens.is_empty());
+
+    assert_eq!(old.clone().recovered(NodeId(99), "new"), None);
+    let new = old.clone().recovered(b, "new").unwrap();
+    assert_eq!(new.cluster, "new");
+    assert_eq!((&new.config, new.revision), (&old.config, old.revision));
+    assert_eq!((&new.groups, new.next_group), (&old.groups, old.next_group));
+    assert_eq!(new.members.keys().collect::<Vec<_>>(), [&NodeId(1)]);
+    let survivor = &new.members[&NodeId(1)];
+    assert_eq!(survivor.name, old.members[&b].name);
+    assert!(survivor.votes && !survivor.drained);
+    assert!(new.leases.values().all(|one| one.holder.is_none() && one.epoch == Epoch(applied)));
+    assert!(Epoch(applied) > held);
+    assert!(new.retiring.is_empty() && new.pins.is_empty() && new.tokens.is_empty());
+}

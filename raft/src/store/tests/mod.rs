@@ -4,6 +4,7 @@ mod conformance;
 mod damage;
 mod failure;
 mod persistence;
+mod recover;
 
 use std::path::Path;
 

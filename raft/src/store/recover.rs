@@ -1,0 +1,84 @@
+//! A new cluster's store, made from what one member of a lost cluster has.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures::StreamExt;
+use leasehold_raft_core::model::NodeId;
+use leasehold_raft_core::state::State;
+use openraft::Membership;
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
+
+use super::engine::{EngineKind, Meta, Op};
+use super::error::StoreError;
+use super::frame;
+use super::open::{create, log_path, open_as, open_engine, open_existing};
+use super::snapshot::{Content, SnapshotFile};
+use super::writer::guarded;
+use crate::{LogId, Peer, SnapshotMeta, StoredMembership, Vote};
+
+/// All that a member has.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Every entry applied, also those that this member does not know to be committed: the
+    /// majority that is lost may have acknowledged them.
+    pub state: State,
+    pub last: LogId,
+    /// How far the log was known to be committed.
+    pub committed: u64,
+}
+
+/// Reads the store of a member that is down.
+pub async fn survey(dir: &Path) -> Result<Survey, StoreError> {
+    let mut opened = open_existing(dir)?;
+    let unreadable = |source| StoreError::io(dir, "read the Raft log")(source);
+    let (applied, _) = opened.state_machine.applied_state().await.map_err(unreadable)?;
+    let from = applied.map_or(0, |id| id.index + 1);
+    let mut last = applied;
+    let mut reader = opened.log.get_log_reader().await;
+    let entries = reader.try_get_log_entries(from..).await.map_err(unreadable)?;
+    if let Some(entry) = entries.last() {
+        last = Some(entry.log_id);
+    }
+    let entries = futures::stream::iter(entries.into_iter().map(|entry| Ok((entry, None)))).boxed();
+    opened.state_machine.apply(entries).await.map_err(unreadable)?;
+    let committed = opened.log.read_committed().await.map_err(unreadable)?;
+    let committed = committed.max(applied).map_or(0, |id| id.index);
+    let state = State::clone(&opened.state.borrow());
+    let last = last.ok_or_else(|| StoreError::damaged(dir, "it holds no entry at all"))?;
+    Ok(Survey { state, last, committed })
+}
+
+/// Makes a store whose log begins after `last`, with this state, and `node` as its only voter.
+pub fn transplant(
+    dir: &Path,
+    engine: EngineKind,
+    (node, peer): (NodeId, Peer),
+    last: LogId,
+    state: State,
+) -> Result<(), StoreError> {
+    let root = create(dir, engine)?;
+    let members = BTreeMap::from([(node.0, peer)]);
+    let voters = vec![members.keys().copied().collect()];
+    let membership = Membership::new(voters, members)
+        .map_err(|error| StoreError::damaged(&root, error.to_string()))?;
+    let meta = SnapshotMeta {
+        last_log_id: Some(last),
+        last_membership: StoredMembership::new(Some(last), membership),
+    };
+    let written = |source| StoreError::io(&root, "write the snapshot")(source);
+    let (mut file, _) = SnapshotFile::open(&root)?;
+    file.replace(&Content { meta, state }).map_err(written)?;
+
+    // The next term must be a later one than that of any entry.
+    let vote = Vote::new(last.leader_id.term, node.0);
+    let vote = frame::encode(&vote).map_err(|error| written(error.into()))?;
+    let purged = frame::encode(&last).map_err(|error| written(error.into()))?;
+    let path = log_path(&root, engine);
+    let mut log = open_engine(&path, engine)?;
+    let begun = [Op::Put(Meta::Vote, vote), Op::Put(Meta::Purged, purged)];
+    guarded(|| log.write(&begun)).map_err(StoreError::engine(&path, "begin the Raft log"))?;
+    drop(log);
+    // What can't be opened now would not be opened later.
+    open_as(dir, engine).map(drop)
+}
