@@ -64,7 +64,7 @@ impl Announcer {
 }
 
 /// The hardware address of each Ethernet interface, in the form that a socket is bound to.
-fn link_addresses() -> io::Result<BTreeMap<String, LinkAddr>> {
+pub(crate) fn link_addresses() -> io::Result<BTreeMap<String, LinkAddr>> {
     let entries = getifaddrs()?.filter_map(|entry| {
         let link = *entry.address?.as_link_addr()?;
         (link.hatype() == libc::ARPHRD_ETHER).then_some((entry.interface_name, link))

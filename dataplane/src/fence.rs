@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use leasehold_fence as raw;
 pub use leasehold_fence::{Drops, DropsOf, FenceError, Hook};
@@ -121,6 +121,14 @@ impl Fence {
     pub fn set_vips(&mut self, wanted: &BTreeMap<IpAddr, GroupId>) -> Result<(), FenceError> {
         let wanted = wanted.iter().map(|(address, group)| (*address, group.0)).collect();
         self.0.set_vips(&wanted)
+    }
+
+    /// Other nodes' fences that hang on interfaces of this network namespace.
+    ///
+    /// # Errors
+    /// Where the kernel does not say.
+    pub fn others_beside(pin_dir: &Path) -> Result<Vec<PathBuf>, FenceError> {
+        raw::Fence::others_beside(pin_dir)
     }
 
     /// Takes the fence pinned in `pin_dir` down, in this network namespace.

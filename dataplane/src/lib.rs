@@ -10,6 +10,7 @@ mod error;
 pub mod fence;
 mod kernel;
 pub mod links;
+pub mod probe;
 pub mod sysctl;
 mod watch;
 

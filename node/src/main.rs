@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod daemon;
 mod demo;
+mod doctor;
 mod guard;
 mod guard_message;
 

@@ -70,6 +70,13 @@ impl Side {
         }
     }
 
+    /// The programs that hang on this side by tcx.
+    fn on_tcx(self, interface: &Interface) -> Result<Vec<ProgramInfo>, FenceError> {
+        SchedClassifier::query_tcx(&interface.name, self.attach_type())
+            .map(|(_, programs)| programs)
+            .map_err(|error| FenceError::attach(&interface.name, error))
+    }
+
     fn parent(self) -> u32 {
         match self {
             Self::Ingress => filters::INGRESS,
@@ -138,8 +145,7 @@ impl Programs {
         let ours = |info: &ProgramInfo| info.tag() == wanted.tag() && reads(info, self.deadlines);
         match self.hook {
             Hook::Tcx => {
-                let (_, attached) = SchedClassifier::query_tcx(&interface.name, side.attach_type())
-                    .map_err(|error| failed(error.into()))?;
+                let attached = side.on_tcx(interface)?;
                 // The pin too: without it the link is some process's, and would end with it.
                 Ok(attached.iter().any(ours) && side.pin(&self.links, interface).exists())
             }
@@ -224,6 +230,24 @@ pub(crate) fn detach_layout(directory: &Path) -> Result<(), FenceError> {
         }
     }
     Ok(())
+}
+
+/// Whether a program that reads the maps of one layout's directory hangs on an interface of this
+/// network namespace.
+pub(crate) fn is_hung(directory: &Path) -> Result<bool, FenceError> {
+    let Ok(deadlines) = gate::map_id(&directory.join(DEADLINES)) else { return Ok(false) };
+    let tcx = Hook::of_kernel() == Hook::Tcx;
+    for interface in interfaces::list()? {
+        for side in Side::BOTH {
+            if !filters_reading(&interface, side, deadlines)?.is_empty() {
+                return Ok(true);
+            }
+            if tcx && side.on_tcx(&interface)?.iter().any(|info| reads(info, deadlines)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn detach_filters(

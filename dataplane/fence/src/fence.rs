@@ -125,6 +125,24 @@ impl Fence {
         Ok(())
     }
 
+    /// The other fences that hang on interfaces of this network namespace: those of other nodes, or
+    /// left by ones that are no more. They are found beside `pin_dir`.
+    ///
+    /// # Errors
+    /// Where the kernel does not say.
+    pub fn others_beside(pin_dir: &Path) -> Result<Vec<PathBuf>, FenceError> {
+        let mut others = Vec::new();
+        for other in pins::entries(pin_dir.parent().unwrap_or(pin_dir))? {
+            for layout in pins::entries(&other)? {
+                if other != pin_dir && attach::is_hung(&layout)? {
+                    others.push(other.clone());
+                    break;
+                }
+            }
+        }
+        Ok(others)
+    }
+
     /// Takes the fence pinned in `pin_dir` down, in this network namespace: detached and unpinned.
     ///
     /// # Errors

@@ -77,6 +77,8 @@ pub(super) enum Command {
     Drain { node: String },
     /// Let a drained node hold instances again.
     Undrain { node: String },
+    /// Check kernel, clock, disk, sysctls, peers and the link for what would not work.
+    Doctor(Doctor),
     /// Make a new cluster of this node's data, after a majority of the members is lost for good.
     ///
     /// For a node whose daemon is down. Asks for the names of the lost nodes to be typed.
@@ -201,6 +203,12 @@ pub(super) struct Status {
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     pub(super) instance: String,
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
     #[arg(long)]
     pub(super) json: bool,
 }

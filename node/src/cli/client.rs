@@ -80,7 +80,7 @@ fn unreachable(address: &str, error: &tonic::transport::Error) -> anyhow::Error 
 }
 
 /// The innermost reason: the outer ones say only that connecting failed.
-pub(super) fn cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn cause(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;

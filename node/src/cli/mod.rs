@@ -4,6 +4,7 @@
 mod args;
 mod client;
 mod config;
+mod doctor;
 mod found;
 mod members;
 pub(crate) mod out;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+pub(crate) use client::cause;
 
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -36,6 +38,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Member { command } => members::member(&target, &command),
         Command::Apply(args) => config::apply(&target, &args),
         Command::Import(args) => config::import(&args),
+        Command::Doctor(args) => doctor::doctor(&target, &args),
         Command::Recover => recover::recover(&arguments.data_dir),
         Command::Demo => crate::demo::run(),
         Command::Export { local } => config::export(&target, local),

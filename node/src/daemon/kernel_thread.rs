@@ -4,11 +4,12 @@
 //! It may be slow, since the fence, which it never touches, decides what answers.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_dataplane::plan::Binding;
-use leasehold_dataplane::{Event, Kernel, Watch, links};
+use leasehold_dataplane::{Event, Kernel, Watch, links, probe};
 use leasehold_model::Eligibility;
 use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,9 @@ const ANNOUNCE_AT: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
+
+/// A machine on the link answers a question at once.
+const RIVALS_ANSWER_WITHIN: Duration = Duration::from_millis(300);
 
 /// An instance that could not be programmed is not offered to this node for so long.
 const UNABLE_FOR: Duration = Duration::from_secs(10);
@@ -144,6 +148,7 @@ impl KernelThread {
         if !added.is_empty() {
             self.announce(&added).await;
             announcements.schedule(&added);
+            self.look_for_rivals(&added);
         }
         Ok(())
     }
@@ -166,6 +171,35 @@ impl KernelThread {
         if let Err(error) = self.kernel.announce(bindings).await {
             // It is repeated anyway.
             tracing::warn!(%error, "announcement failed");
+        }
+    }
+
+    /// Nobody else in the cluster answers now. A machine outside of it may, and the fence can't
+    /// stop that one: all there is to do is to say so.
+    fn look_for_rivals(&self, taken: &[Binding]) {
+        let mut by_interface: BTreeMap<String, Vec<Ipv4Addr>> = BTreeMap::new();
+        for one in taken {
+            if let IpAddr::V4(address) = one.address {
+                by_interface.entry(one.interface.clone()).or_default().push(address);
+            }
+        }
+        for (interface, addresses) in by_interface {
+            let desired = self.desired.clone();
+            tokio::task::spawn_blocking(move || {
+                let heard = probe::who_answers(&interface, &addresses, RIVALS_ANSWER_WITHIN);
+                let desired = desired.borrow();
+                for (address, rivals) in heard.unwrap_or_default() {
+                    // It may be another director's by now.
+                    if desired.bindings.iter().any(|one| one.address == address) {
+                        let rivals: Vec<_> = rivals.iter().map(ToString::to_string).collect();
+                        tracing::error!(
+                            "{address} on {interface} is answered for by {} too, which is no \
+                             director: take it from that machine",
+                            rivals.join(" and ")
+                        );
+                    }
+                }
+            });
         }
     }
 
