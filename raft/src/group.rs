@@ -244,6 +244,12 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
         self.inner.settings.node
     }
 
+    /// How long a connection between members may be silent before it is given up.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.inner.settings.silence()
+    }
+
     /// The replicated state as far as this node has applied the log.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<Arc<State>> {

@@ -45,8 +45,12 @@ fn a_token_admits_one_machine_once() -> Result<()> {
     assert!(refused.contains("damaged"), "{refused}");
 
     join(token, listen)?;
+    let written =
+        |cluster: &Cluster| cluster.status(0).expect("status")["cluster"]["applied"].clone();
+    let before = written(&cluster);
     let refused = join(token, "192.168.1.78:7400").unwrap_err().to_string();
     assert!(refused.contains("the token is unknown, or was used before"), "{refused}");
+    assert_eq!(written(&cluster), before, "a stranger writes nothing to the log");
 
     let expiring = cluster.cli(0, &["token", "create", "--expires", "1"])?;
     cluster.wait_for("the token to expire", |_| {

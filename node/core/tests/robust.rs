@@ -100,6 +100,14 @@ fn definitions_that_multiply_come_to_an_end() {
 }
 
 #[test]
+fn parentheses_in_any_order_are_an_error() {
+    for text in ["~SEQ) (", "~SEQ)(", "~SEQ(", "~SEQ)", "~LST()", "~SEQ(N, 1, 2"] {
+        let (good, told) = import(text);
+        assert!(!good && !told.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_an_error() {
     let (good, _) = import(&"a {\n".repeat(100_000));
     assert!(!good);
@@ -117,7 +125,7 @@ proptest! {
 
     #[test]
     fn no_mutation_makes_it_panic(
-        cuts in prop::collection::vec((any::<prop::sample::Index>(), "[\\{\\}\"'$@~#!\\\\\n\0 a0.]{0,3}"), 1..6),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), "[\\{\\}()\"'$@~#!\\\\\n\0 a0.]{0,3}"), 1..6),
     ) {
         let mut chars: Vec<char> = SAMPLE.chars().collect();
         for (index, insert) in cuts {

@@ -1,7 +1,7 @@
 //! What operators ask for.
 
 use crate::Group;
-use leasehold_raft::network::Channels;
+use leasehold_raft::network::{Channels, tuned};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +29,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long `move` and `drain` wait to see it done.
 const DONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// What a leader needs for the longest of its answers.
+const FORWARD_WITHIN: Duration = Duration::from_secs(28);
+
 #[derive(Clone)]
 pub(crate) struct ControlService {
     pub(crate) group: Group,
     pub(crate) view: View,
     pub(crate) ca: Fingerprint,
     pub(crate) channels: Arc<dyn Channels>,
+    /// A new leader changes no members before.
+    pub(crate) settled: Duration,
 }
 
 #[tonic::async_trait]
@@ -87,15 +92,16 @@ impl Control for ControlService {
             return Err(Status::invalid_argument(fault.to_string()));
         }
         let if_revision = request.if_revision.map(Revision);
+        let warnings = self.warnings(&config);
         if request.dry_run {
-            return self.dry_run(&config, if_revision);
+            return self.dry_run(&config, if_revision, warnings);
         }
         let command = Command::Apply { config, if_revision };
         let proposed = heard(self.group.propose(command).await)?;
         let Outcome::Applied { revision, changed } = proposed.outcome else {
             return Err(Status::internal("an apply was answered with something else"));
         };
-        Ok(Response::new(ApplyResponse { revision: revision.0, changed }))
+        Ok(Response::new(ApplyResponse { revision: revision.0, changed, warnings }))
     }
 
     async fn r#move(&self, request: Request<MoveRequest>) -> Result<Response<Done>, Status> {
@@ -113,7 +119,13 @@ impl Control for ControlService {
         let there = |state: &Arc<State>| {
             state.leases.get(&group).is_some_and(|lease| lease.holder == Some(node))
         };
-        self.wait(there, || format!("{instance} has not reached {to} yet")).await?;
+        let pending = || {
+            format!(
+                "{instance} has not reached {to} yet, and will go there as soon as {to} can hold \
+                 it: `leasehold drain {to}` and `undrain {to}` call that off"
+            )
+        };
+        self.wait(there, pending).await?;
         Ok(done(format!("{instance} is on {to}")))
     }
 
@@ -167,17 +179,27 @@ impl Control for ControlService {
                 self.membership(node, true).await?;
                 Ok(done(format!("{name} votes")))
             }
+            Change::Demote | Change::Remove if self.group.node() == node => {
+                self.let_go(&name).await?;
+                let mut leader = self.leader()?.ok_or_else(|| {
+                    Status::aborted(format!("{name} was elected once more: try again"))
+                })?;
+                leader
+                    .change_member(ChangeMemberRequest { node: name, change: change.into() })
+                    .await
+            }
             Change::Demote => {
-                self.let_go(node, &name).await?;
                 heard(self.group.propose(Command::Vote { node, votes: false }).await)?;
                 self.membership(node, false).await?;
                 Ok(done(format!("{name} no longer votes")))
             }
             Change::Remove => {
-                self.let_go(node, &name).await?;
                 heard(self.group.propose(Command::Remove { node }).await)?;
                 self.membership(node, false).await?;
-                Ok(done(format!("{name} is no member any more; its data directory is of no use")))
+                Ok(done(format!(
+                    "{name} is no member any more: wipe its data directory, which holds keys of \
+                     the cluster"
+                )))
             }
             Change::Unspecified => Err(Status::invalid_argument("promote, demote or remove?")),
         }
@@ -202,13 +224,15 @@ impl ControlService {
         };
         let endpoint = self.channels.endpoint(node, &address);
         let endpoint = endpoint.map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Some(ControlClient::new(endpoint.connect_lazy())))
+        let channel = tuned(endpoint, self.group.silence()).timeout(FORWARD_WITHIN).connect_lazy();
+        Ok(Some(ControlClient::new(channel)))
     }
 
     fn dry_run(
         &self,
         config: &Config,
         if_revision: Option<Revision>,
+        warnings: Vec<String>,
     ) -> Result<Response<ApplyResponse>, Status> {
         let state = self.state();
         if let Some(expected) = if_revision
@@ -219,17 +243,20 @@ impl ControlService {
             return Err(Status::failed_precondition(why));
         }
         let changed = *config != state.config;
-        Ok(Response::new(ApplyResponse { revision: state.revision.0, changed }))
+        Ok(Response::new(ApplyResponse { revision: state.revision.0, changed, warnings }))
     }
 
-    /// A leader hands leadership over before it loses its vote.
-    async fn let_go(&self, node: NodeId, name: &str) -> Result<(), Status> {
+    fn warnings(&self, config: &Config) -> Vec<String> {
+        let state = self.state();
+        let names = state.members.values().map(|member| member.name.clone()).collect();
+        document::check_directors(config, &names).iter().map(ToString::to_string).collect()
+    }
+
+    /// This node, which leads, hands leadership over before it loses its vote.
+    async fn let_go(&self, name: &str) -> Result<(), Status> {
+        let node = self.group.node();
         let mut leadership = self.group.leadership();
-        if leadership.borrow().leader != Some(node) {
-            return Ok(());
-        }
-        let another = self.group.members().voters.into_keys().find(|one| *one != node);
-        let Some(to) = another else {
+        let Some(to) = self.group.successor() else {
             return Err(Status::failed_precondition(format!("{name} is the only voter")));
         };
         self.group
@@ -252,7 +279,7 @@ impl ControlService {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        tokio::time::timeout(DONE_WITHIN, settled).await.map_err(|_| {
+        tokio::time::timeout(self.settled + DONE_WITHIN, settled).await.map_err(|_| {
             Status::deadline_exceeded(
                 "it is recorded, and will be done as soon as the member has caught up",
             )

@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod control;
+mod door;
 pub(crate) mod lease;
 pub(crate) mod serve;
 pub(crate) mod status;

@@ -9,20 +9,28 @@ use leasehold_proto::control::control_server::ControlServer;
 use leasehold_proto::peer::admission_server::AdmissionServer;
 use leasehold_proto::peer::lease_server::LeaseServer;
 use leasehold_raft::identity::{Caller, Identity, counts};
+use leasehold_raft::network::server_builder;
 use leasehold_raft::state::State;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Extensions, Request, Status};
 
 use super::admission::AdmissionService;
 use super::control::ControlService;
+use super::door;
 use super::lease::LeaseService;
 
 /// The largest message: a configuration of 16384 VIPs with room to spare.
 pub(crate) const MESSAGE_LIMIT: usize = 32 * 1024 * 1024;
+
+/// A join is a token, a name, an address and a request for a certificate.
+const JOIN_LIMIT: usize = 16 * 1024;
+
+/// Calls at a time on one connection.
+const STREAMS: u32 = 256;
 
 pub(crate) struct Services {
     pub(crate) group: Group,
@@ -54,6 +62,7 @@ pub(crate) async fn peers(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let state = services.state;
+    let doorkeeper = state.clone();
     let is_member = move |node| counts(&state.borrow(), node);
     let nodes = identity.require_node(is_member.clone());
     let anyone = identity.require_any(is_member);
@@ -61,15 +70,16 @@ pub(crate) async fn peers(
     let raft = services.group.raft_service(Some(Arc::new(known)));
     let lease = LeaseServer::new(services.lease).max_decoding_message_size(MESSAGE_LIMIT);
     let control = ControlServer::new(services.control).max_decoding_message_size(MESSAGE_LIMIT);
-    Server::builder()
+    let admission = AdmissionServer::new(services.admission).max_decoding_message_size(JOIN_LIMIT);
+    server_builder(services.group.silence())
+        .max_concurrent_streams(Some(STREAMS))
         .tls_config(identity.server_config())
         .context("setting up TLS")?
-        .tcp_nodelay(true)
         .add_service(InterceptedService::new(raft, nodes.clone()))
         .add_service(InterceptedService::new(lease, nodes))
-        .add_service(AdmissionServer::new(services.admission))
+        .add_service(admission)
         .add_service(InterceptedService::new(control, anyone))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+        .serve_with_incoming_shutdown(door::open(listener, doorkeeper), stop)
         .await
         .context("serving peers")
 }

@@ -179,6 +179,9 @@ pub(super) struct Apply {
     /// Say what would happen, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Take every VIP away, where FILE configures none.
+    #[arg(long)]
+    pub(super) allow_empty: bool,
     /// Refuse unless the configuration in force has this revision.
     #[arg(long, value_name = "N")]
     pub(super) if_revision: Option<u64>,

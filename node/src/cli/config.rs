@@ -26,12 +26,21 @@ pub(super) fn apply(target: &Target, args: &Apply) -> anyhow::Result<()> {
         }
     };
     let config = accept(config, &diagnostics)?;
+    if config.instances.is_empty() && !args.allow_empty {
+        bail!(
+            "{name} configures no instance, and would take every VIP away: if that is meant, say \
+             --allow-empty"
+        );
+    }
     let request = ApplyRequest {
         config: serde_json::to_vec(&config)?,
         if_revision: args.if_revision,
         dry_run: args.dry_run,
     };
     let answer = target.call(async |mut client| client.apply(request).await)?.into_inner();
+    for warning in &answer.warnings {
+        out::note(warning);
+    }
     out::data(&match (args.dry_run, answer.changed) {
         (true, true) => format!("{name} would replace revision {}", answer.revision),
         (true, false) => format!("{name} equals revision {}", answer.revision),

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufRead;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,9 @@ pub(super) fn recover(data_dir: &Path) -> anyhow::Result<()> {
         bail!("recover needs root: it takes down the fence of the lost cluster");
     }
     let directory = Directory::open(data_dir)?;
+    // A path that ends in `..` has no name to put another beside.
+    let data_dir = &data_dir.canonicalize().with_context(|| data_dir.display().to_string())?;
+    refuse_mount_point(data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         guard::wait_for_predecessor(data_dir).await?;
@@ -43,6 +47,21 @@ pub(super) fn recover(data_dir: &Path) -> anyhow::Result<()> {
         take_down(&pin_dir(&directory.identity())).await?;
         swap(data_dir, &made)
     })
+}
+
+fn refuse_mount_point(data_dir: &Path) -> anyhow::Result<()> {
+    let parent = data_dir.parent().context("the root directory is no data directory")?;
+    let device = |path: &Path| {
+        std::fs::metadata(path).map(|one| one.dev()).with_context(|| path.display().to_string())
+    };
+    if device(data_dir)? != device(parent)? {
+        bail!(
+            "{} is a mount point, and can't be replaced as a whole: copy it with `cp -a` to a \
+             directory beside it, and recover there",
+            data_dir.display()
+        );
+    }
+    Ok(())
 }
 
 type Others<'a> = Vec<(NodeId, &'a Member)>;
@@ -139,13 +158,15 @@ fn rebuild(data_dir: &Path, old: &Directory, survey: &Survey) -> anyhow::Result<
         bail!("{} is left of an earlier attempt: remove it, then try again", path.display());
     }
     let Settings { node, name, listen, timing, cluster: old_cluster, .. } = old.settings().clone();
-    let founded = found(&path, &name, &listen, timing)?;
+    let mut founded = found(&path, &name, &listen, timing)?;
     let state = survey.state.clone().recovered(node, &founded.cluster);
     let state = state.context("this node is no member")?;
     let engine = store::detect(&old.store())?.unwrap_or_default();
     let peer = Peer { name: name.clone(), address: listen };
     let store = founded.directory.store();
     store::transplant(&store, engine, (founded.node, peer), survey.last, state)?;
+    // From here on a missing store is a lost one. The write makes the store's name durable too.
+    founded.directory.update(|settings| settings.incarnation = 1)?;
     Ok(Made { path, cluster: founded.cluster, old_cluster, name })
 }
 

@@ -17,6 +17,12 @@ use crate::api::admission::peer;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long after its election a leader leaves the members alone: it asks the voters that elected
+/// it when they last acknowledged another, and must not have changed who they are by then.
+pub(crate) fn settled(timing: &Timing) -> Duration {
+    timing.ttl * 2
+}
+
 enum Step {
     Learn(NodeId),
     Promote(NodeId),
@@ -25,9 +31,7 @@ enum Step {
 }
 
 pub(crate) async fn follow(group: Group, timing: Timing) {
-    // A new leader asks the voters that elected it when they last acknowledged another: it must
-    // not have changed who they are by then.
-    let settled = timing.ttl * 2;
+    let settled = settled(&timing);
     let mut state = group.state();
     let mut leadership = group.leadership();
     loop {

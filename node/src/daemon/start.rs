@@ -12,12 +12,12 @@ use leasehold_dataplane::Kernel;
 use leasehold_dataplane::fence::{Fence, Gate};
 use leasehold_model::{Eligibility, NodeId, Role};
 use leasehold_raft::group::{GroupError, GroupSettings};
-use leasehold_raft::identity::{Directory, Identity};
+use leasehold_raft::identity::{Directory, Identity, Refusals};
 use leasehold_raft::lease::{Profile, Timing};
-use leasehold_raft::state::Command;
+use leasehold_raft::state::{Command, Outcome};
 use leasehold_raft::store;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::governor;
 use super::guard_line;
@@ -26,7 +26,7 @@ use super::lease_thread::{self, Desired, Inputs, OpenLeases, Order};
 use super::membership;
 use super::stop::{self, Running, Serving};
 use super::to_leader::ToLeader;
-use crate::api::admission::AdmissionService;
+use crate::api::admission::{AT_ONCE, AdmissionService};
 use crate::api::control::ControlService;
 use crate::api::lease::LeaseService;
 use crate::api::serve::{self, Services};
@@ -149,7 +149,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         open: open_leases,
         lateness: worst,
     };
-    let serving = serve(&directory, &group, governor, view, listener, socket);
+    let serving = serve(&directory, &group, governor, view, timing, listener, socket);
     Ok(Running {
         directory,
         node,
@@ -168,6 +168,7 @@ fn serve(
     group: &Group,
     governor: governor::Handle,
     view: View,
+    timing: Timing,
     listener: TcpListener,
     socket: UnixListener,
 ) -> Serving {
@@ -177,6 +178,7 @@ fn serve(
         view,
         ca: identity.ca_fingerprint(),
         channels: identity.clone(),
+        settled: membership::settled(&timing),
     };
     let services = Services {
         state: group.state(),
@@ -185,6 +187,8 @@ fn serve(
             group: group.clone(),
             identity: identity.clone(),
             timing: directory.settings().timing.clone(),
+            refusals: Refusals::default(),
+            at_once: Semaphore::new(AT_ONCE),
         },
         control: control.clone(),
         group: group.clone(),
@@ -334,9 +338,21 @@ async fn introduce(group: Group, settings: leasehold_raft::identity::Settings, i
                 address: settings.listen.clone(),
             }
         };
-        if let Err(error) = group.propose(command).await {
-            tracing::debug!(%error, "no leader has heard of this start yet");
-            tokio::time::sleep(pause).await;
+        match group.propose(command).await {
+            // This node may have a long log to apply before it sees its own entry.
+            Ok(proposed) => {
+                if state.wait_for(|state| state.applied >= proposed.index).await.is_err() {
+                    return;
+                }
+                // A refusal is no answer yet: the entry that admitted this node may lie ahead.
+                if matches!(proposed.outcome, Outcome::Refused(_)) {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no leader has heard of this start yet");
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 }

@@ -78,13 +78,11 @@ async fn stop(running: Running) -> anyhow::Result<()> {
     if tokio::time::timeout(HANDOVER_WITHIN, free).await.is_err() {
         tracing::warn!("no leader took the leases back: they end by their ttl");
     }
-    if group.leadership().borrow().is_leader {
-        let another = group.members().voters.into_keys().find(|one| *one != node);
-        if let Some(to) = another
-            && let Err(error) = group.transfer_leadership(to).await
-        {
-            tracing::warn!(%error, "leadership was not handed over");
-        }
+    if group.leadership().borrow().is_leader
+        && let Some(to) = group.successor()
+        && let Err(error) = group.transfer_leadership(to).await
+    {
+        tracing::warn!(%error, "leadership was not handed over");
     }
     // The kernel thread ends when the lease thread has no more wishes.
     orders.send(Order::Stop).await.context("the lease thread")?;

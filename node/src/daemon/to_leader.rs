@@ -1,6 +1,6 @@
 //! Calls to whoever leads: over the network, or across this process where this node does.
 
-use leasehold_raft::network::Channels;
+use leasehold_raft::network::{Channels, tuned};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct ToLeader {
     leadership: watch::Receiver<Leadership>,
     /// An answer that comes later than this is of no use: another renewal was sent meanwhile.
     limit: Duration,
+    /// A connection that gives no sign of life for so long is given up.
+    silence: Duration,
     cached: Arc<Mutex<Option<(NodeId, String, Channel)>>>,
 }
 
@@ -36,7 +38,8 @@ impl ToLeader {
         limit: Duration,
     ) -> Self {
         let (node, leadership) = (group.node(), group.leadership());
-        Self { node, governor, channels, leadership, limit, cached: Arc::default() }
+        let silence = group.silence();
+        Self { node, governor, channels, leadership, limit, silence, cached: Arc::default() }
     }
 
     /// The leases that the leader confirms, or nothing where no leader answered in time.
@@ -48,10 +51,16 @@ impl ToLeader {
     ) -> impl Future<Output = Option<Vec<(GroupId, Epoch)>>> + Send + 'static {
         let this = self.clone();
         async move {
-            let limit = this.limit;
-            tokio::time::timeout(limit, this.renew_now(leases, programmed, eligibility))
-                .await
-                .ok()?
+            let (limit, cached) = (this.limit, this.cached.clone());
+            let renewed = this.renew_now(leases, programmed, eligibility);
+            let answer = tokio::time::timeout(limit, renewed).await;
+            if answer.is_err()
+                && let Ok(mut cached) = cached.lock()
+            {
+                // Whatever holds this connection up, a new one has not met it.
+                *cached = None;
+            }
+            answer.ok()?
         }
     }
 
@@ -121,7 +130,8 @@ impl ToLeader {
         {
             return Some(channel.clone());
         }
-        let channel = self.channels.endpoint(node, &address).ok()?.connect_lazy();
+        let endpoint = self.channels.endpoint(node, &address).ok()?;
+        let channel = tuned(endpoint, self.silence).connect_lazy();
         *cached = Some((node, address, channel.clone()));
         Some(channel)
     }

@@ -123,6 +123,20 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
         self.elected(|one| one.term > term && one.leader.is_some()).await
     }
 
+    /// The voter to hand leadership to: the one that was heard of last.
+    #[must_use]
+    pub fn successor(&self) -> Option<NodeId> {
+        let me = self.node();
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let heard = |id: &NodeId| {
+            let all = metrics.heartbeat.as_ref()?;
+            all.get(&id.0)?.as_ref().map(|at| **at)
+        };
+        let others = self.members().voters.into_keys().filter(|id| *id != me);
+        others.max_by_key(heard)
+    }
+
     /// Hands leadership to `to` and waits until someone else leads. From its call on this node
     /// proves no leadership and takes no proposal any more, whatever becomes of it.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), ElectionError> {

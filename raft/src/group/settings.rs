@@ -84,7 +84,8 @@ impl GroupSettings {
     }
 
     /// How long a connection may be silent before it is given up.
-    pub(super) fn silence(&self) -> Duration {
+    #[must_use]
+    pub fn silence(&self) -> Duration {
         self.election_max.max(self.heartbeat * 4)
     }
 }

@@ -126,7 +126,7 @@ impl<M: Fn(NodeId) -> bool> Interceptor for Gate<M> {
 
 /// Keeps a stranger who knocks all day from filling the log.
 #[derive(Debug, Default)]
-struct Refusals(Mutex<Recent>);
+pub struct Refusals(Mutex<Recent>);
 
 #[derive(Debug, Default)]
 struct Recent {
@@ -145,7 +145,7 @@ impl Refusals {
     }
 
     /// How many were passed over since the last line, if it is time for another.
-    fn due(&self, now: Instant) -> Option<u64> {
+    pub fn due(&self, now: Instant) -> Option<u64> {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.logged.is_some_and(|last| now.duration_since(last) < Self::QUIET) {
             recent.unlogged += 1;

@@ -20,10 +20,10 @@ mod token;
 mod tests;
 
 pub use authority::{Authority, ClientCertificate, SigningRequest};
-pub use caller::{Caller, Gate, caller, counts};
+pub use caller::{Caller, Gate, Refusals, caller, counts};
 pub use directory::{Directory, Identity};
 pub use error::Error;
 pub use join::{Founded, PendingJoin, answer_join, complete_join, found, prepare_join};
-pub use settings::{KnownPeer, Settings};
+pub use settings::{KnownPeer, Settings, check_address, check_name};
 pub use tls::any_node_endpoint;
 pub use token::{Fingerprint, Token, TokenError};

@@ -76,7 +76,7 @@ impl Settings {
 }
 
 /// A node's name is a word in commands, in the configuration and in logs.
-pub(super) fn check_name(name: &str) -> Result<(), Error> {
+pub fn check_name(name: &str) -> Result<(), Error> {
     let fits = (1..=63).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -88,7 +88,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// The listen address is also the one that peers dial, so it must mean one machine.
-pub(super) fn check_address(address: &str) -> Result<(), Error> {
+pub fn check_address(address: &str) -> Result<(), Error> {
     let refuse = |why| Err(Error::Address { address: address.to_owned(), why });
     let Some((host, port)) = address.rsplit_once(':') else {
         return refuse("it has no port");

@@ -261,9 +261,11 @@ impl Expander<'_> {
     /// `~LST({A, B}, {1, 2}, {3, 4}) rest`: the rest, once for each value.
     fn generate(&mut self, line: &[Char], depth: usize) {
         let at = line[0].at;
-        let open = line.iter().position(|one| one.c == '(');
-        let close = line.iter().position(|one| one.c == ')');
-        let (Some(open), Some(close)) = (open, close) else {
+        let position = |wanted: char, from: usize| {
+            line[from..].iter().position(|one| one.c == wanted).map(|index| from + index)
+        };
+        let open = position('(', 0);
+        let Some((open, close)) = open.and_then(|open| Some((open, position(')', open)?))) else {
             return self.report.error(at, "a generator without (...)", "~SEQ(NAME, 1, 10) text");
         };
         let mut header = line[open..=close].to_vec();

@@ -89,7 +89,8 @@ fn uncommented(mut line: Vec<Char>) -> Vec<Char> {
     let comment = line.iter().position(|one| {
         match (quote, one.c) {
             _ if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
+            // As keepalived's `decomment` has it: inside quotes or not.
+            (Some(_) | None, '\\') => escaped = true,
             (Some(open), c) if open == c => quote = None,
             (None, '"' | '\'') => quote = Some(one.c),
             (None, '!' | '#') => return true,

@@ -10,6 +10,9 @@ use super::lower::{At, File, Router};
 use super::vip::Address;
 use crate::diagnostic::Places;
 
+/// The priority of a router that owns the addresses (RFC 9568, 5.2.4).
+const OWNER: u8 = 255;
+
 type Files<'a> = [(Option<&'a str>, File)];
 
 /// One node's version of an instance.
@@ -175,10 +178,19 @@ impl Merge<'_> {
                 let message = "nopreempt does not count with state MASTER, as in keepalived";
                 self.report.warn(at, message, "state BACKUP on every node");
             }
-            if let Some(delay) = &router.preempt_delay_ms
-                && !router.preempts()
+            if let Some(at) = router.nopreempt
+                && router.priority() == OWNER
+                && !router.is_master()
             {
-                let message = "preempt_delay does not count with nopreempt, as in keepalived";
+                let message = "nopreempt does not count with priority 255, as in keepalived";
+                self.report.warn(at, message, "a priority of at most 254");
+            }
+            if let Some(delay) = &router.preempt_delay_ms
+                && router.counted_delay() == 0
+                && delay.value > 0
+            {
+                let with = if router.is_master() { "state MASTER" } else { "nopreempt" };
+                let message = format!("preempt_delay does not count with {with}, as in keepalived");
                 self.report.warn(delay.at, message, "");
             }
         }
@@ -186,13 +198,9 @@ impl Merge<'_> {
         sorted.sort_by_key(|router| std::cmp::Reverse(router.priority()));
         let top = sorted[0];
         instance.preempt = top.preempts();
-        if instance.preempt {
-            instance.preempt_delay_ms = top.preempt_delay_ms.as_ref().map_or(0, |one| one.value);
-        }
+        instance.preempt_delay_ms = top.counted_delay();
         let differs = |other: &&&Router| {
-            let delay =
-                |router: &Router| router.preempt_delay_ms.as_ref().map_or(0, |one| one.value);
-            other.preempts() != top.preempts() || (top.preempts() && delay(other) != delay(top))
+            other.preempts() != top.preempts() || other.counted_delay() != top.counted_delay()
         };
         if let Some(other) = sorted.iter().find(differs) {
             let (first, name) = (self.report.place(top.preemption_at()), &top.name);
@@ -321,9 +329,18 @@ impl Router {
         self.master.as_ref().is_some_and(|master| master.value)
     }
 
-    /// keepalived honours nopreempt only where the initial state is BACKUP.
+    /// keepalived honours nopreempt only where the initial state is BACKUP, and never in the
+    /// owner of the addresses.
     fn preempts(&self) -> bool {
-        self.nopreempt.is_none() || self.is_master()
+        self.nopreempt.is_none() || self.is_master() || self.priority() == OWNER
+    }
+
+    /// keepalived clears the delay where there is nothing to wait for, or it would start as MASTER.
+    fn counted_delay(&self) -> u32 {
+        if !self.preempts() || self.is_master() {
+            return 0;
+        }
+        self.preempt_delay_ms.as_ref().map_or(0, |delay| delay.value)
     }
 
     fn preemption_at(&self) -> Pos {
@@ -332,7 +349,7 @@ impl Router {
     }
 
     fn priority(&self) -> u8 {
-        let default = if self.is_master() { 255 } else { 100 };
+        let default = if self.is_master() { OWNER } else { 100 };
         self.priority.as_ref().map_or(default, |priority| priority.value)
     }
 
