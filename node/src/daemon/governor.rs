@@ -3,6 +3,7 @@
 //! One task owns it all. It idles on a node that does not lead. Decisions are the pure
 //! [`Grantor`]'s and `placement`'s; this file carries facts to them and their answers to the log.
 
+mod patience;
 mod propose;
 mod reports;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use leasehold_dataplane::fence::boot_now;
 use leasehold_model::{BootNanos, Eligibility, Epoch, GroupId, NodeId};
 use leasehold_node_core::placement::{Explanation, Placer};
-use leasehold_raft::group::Leadership;
+use leasehold_raft::group::{Leadership, Members};
 use leasehold_raft::lease::{Grantor, GrantorCommand, LastAcknowledged, Timing, takeover};
 use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 
 use super::situation::Situation;
 use crate::Group;
+use patience::Patience;
 use propose::{InFlight, Settled, Subject};
 
 pub(crate) use propose::Refusal;
@@ -27,6 +29,12 @@ pub(crate) use reports::Reports;
 
 /// Requests that may wait. Each member has at most two renewals under way.
 const QUEUE: usize = 1024;
+
+/// A holder that owes the log an answer is confirmed for so many ttls more.
+const PATIENCE: u32 = 4;
+
+/// A leader that was stalled so often in a row gives the office to another.
+const STALLS_MAX: u32 = 3;
 
 type Leases = Vec<(GroupId, Epoch)>;
 
@@ -86,6 +94,8 @@ pub(crate) fn spawn(group: Group, node: NodeId, timing: Timing) -> Handle {
         grantor: Grantor::new(timing),
         reports: Reports::default(),
         placer: Placer::new(),
+        patience: Patience::default(),
+        stalls: 0,
         published,
         waiting: BTreeMap::new(),
         next_request: 0,
@@ -93,6 +103,7 @@ pub(crate) fn spawn(group: Group, node: NodeId, timing: Timing) -> Handle {
         in_flight: InFlight::default(),
         takeover: JoinSet::new(),
         woken: boot_now(),
+        stalled: boot_now(),
         leading: None,
         last_transfer: boot_now(),
     };
@@ -109,6 +120,9 @@ struct Governor {
     grantor: Grantor,
     reports: Reports,
     placer: Placer,
+    patience: Patience,
+    /// Late wake-ups without a quiet spell between them.
+    stalls: u32,
     published: watch::Sender<Arc<Reports>>,
     /// Who waits for the answer to which renewal.
     waiting: BTreeMap<u64, oneshot::Sender<Leases>>,
@@ -118,6 +132,8 @@ struct Governor {
     takeover: JoinSet<Option<(u64, BootNanos)>>,
     /// When the timer was last armed for; a late wake-up is a stall.
     woken: BootNanos,
+    /// The last late wake-up.
+    stalled: BootNanos,
     /// The term this node leads in.
     leading: Option<u64>,
     last_transfer: BootNanos,
@@ -160,9 +176,12 @@ impl Governor {
     /// Drains the grantor and decides what to propose. Says when to look again.
     fn step(&mut self) -> BootNanos {
         let now = boot_now();
+        // One state for all of this step: what is proposed names the epochs that were judged.
+        let state = self.state.borrow().clone();
         self.notice_stall(now);
         self.grantor.handle_timeout(now);
-        self.grantor.handle_applied(&self.state.borrow(), now);
+        self.grantor.handle_applied(&state, now);
+        self.patience.follow(&state, now);
         while let Some(command) = self.grantor.poll_command() {
             match command {
                 GrantorCommand::Confirm { round } => {
@@ -181,10 +200,10 @@ impl Governor {
         }
         let mut wake = now.after(self.timing.renew_interval);
         if self.leading.is_some() {
-            if let Some(due) = self.decide(now) {
+            if let Some(due) = self.decide(&state, now) {
                 wake = wake.min(due);
             }
-            self.balance_leadership(now);
+            self.balance_leadership(&state, now);
         }
         if let Some((due, _)) = self.grantor.poll_timeout() {
             wake = wake.min(due);
@@ -195,10 +214,22 @@ impl Governor {
     /// etcd#15247: whoever was asleep knows nothing of the renewals that came meanwhile.
     fn notice_stall(&mut self, now: BootNanos) {
         let late = now.since(self.woken);
-        if late > self.timing.slack {
-            tracing::warn!(?late, "this node was stalled: lease clocks restart");
-            self.grantor.handle_stall(now);
-            self.reports.handle_stall(now);
+        if late <= self.timing.slack {
+            return;
+        }
+        let spell = self.timing.ttl * 4;
+        self.stalls = if now.since(self.stalled) > spell { 1 } else { self.stalls + 1 };
+        self.stalled = now;
+        tracing::warn!(?late, "this node was stalled: lease clocks restart");
+        self.grantor.handle_stall(now);
+        self.reports.handle_stall(now);
+        // A leader that never keeps time never finds anyone silent either.
+        if self.stalls >= STALLS_MAX
+            && self.leading.is_some()
+            && let Some(to) = self.group.successor()
+        {
+            self.stalls = 0;
+            self.hand_leadership(to, "this node keeps being stalled");
         }
     }
 
@@ -209,7 +240,8 @@ impl Governor {
             return;
         }
         match request {
-            Request::Renew { from, leases, programmed, eligibility, answer } => {
+            Request::Renew { from, mut leases, programmed, eligibility, answer } => {
+                self.patience.retain(&mut leases, self.timing.ttl * PATIENCE, now);
                 if self.reports.heard(from, programmed, eligibility, now) {
                     self.publish();
                 }
@@ -281,22 +313,31 @@ impl Governor {
 
     /// Leadership prefers the member that holds least: one crash then seldom costs both a lease
     /// and the leader.
-    fn balance_leadership(&mut self, now: BootNanos) {
+    fn balance_leadership(&mut self, state: &State, now: BootNanos) {
         let quiet = self.timing.election_max * 8;
         if now.since(self.last_transfer) < quiet || self.in_flight.any() {
             return;
         }
-        let state = self.state.borrow().clone();
-        let voters = self.group.members().voters.into_keys().collect::<Vec<_>>();
+        let Members { voters, voter_sets, .. } = self.group.members();
+        if voter_sets.len() > 1 {
+            // A change of members is half done, and its leader has to finish it.
+            return;
+        }
         let load = |node: NodeId| state.held_by(node).len();
-        let heard =
-            voters.iter().copied().filter(|one| *one != self.node && self.reports.is_heard(*one));
+        let stays = |node: &NodeId| state.members.get(node).is_some_and(|one| one.votes);
+        let heard = voters
+            .into_keys()
+            .filter(|one| *one != self.node && stays(one) && self.reports.is_heard(*one));
         let Some(to) = heard.min_by_key(|one| (load(*one), one.0)) else { return };
         if load(to) >= load(self.node) {
             return;
         }
         self.last_transfer = now;
-        tracing::info!(%to, "handing leadership to the member that holds least");
+        self.hand_leadership(to, "it holds least");
+    }
+
+    fn hand_leadership(&self, to: NodeId, why: &'static str) {
+        tracing::info!(%to, why, "handing leadership over");
         let group = self.group.clone();
         tokio::spawn(async move {
             if let Err(error) = group.transfer_leadership(to).await {
@@ -312,11 +353,19 @@ impl Governor {
 
 /// The latest instant at which a leader before this one can have been confirmed.
 async fn takeover_bound(group: Group, timing: Timing) -> Option<(u64, BootNanos)> {
-    let asked = group.ask_last_acknowledged().await.ok()?;
-    let answers = asked
-        .answers
-        .iter()
-        .map(|one| (one.node, LastAcknowledged { ago: one.ago, received_at: one.received_at }));
-    let bound = takeover(&timing, &asked.voter_sets, &answers.collect())?;
-    Some((asked.term, bound))
+    let begun = boot_now();
+    loop {
+        let asked = group.ask_last_acknowledged().await.ok()?;
+        let answers = asked
+            .answers
+            .iter()
+            .map(|one| (one.node, LastAcknowledged { ago: one.ago, received_at: one.received_at }));
+        if let Some(bound) = takeover(&timing, &asked.voter_sets, &answers.collect()) {
+            return Some((asked.term, bound));
+        }
+        // Later than this it would tell nothing new.
+        if boot_now().since(begun) > timing.ttl {
+            return None;
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use leasehold_dataplane::fence::boot_now;
 use leasehold_model::NodeId;
-use leasehold_raft::group::Members;
+use leasehold_raft::group::{Members, MembershipError};
 use leasehold_raft::lease::Timing;
 use leasehold_raft::state::State;
 
@@ -24,6 +24,8 @@ pub(crate) fn settled(timing: &Timing) -> Duration {
 }
 
 enum Step {
+    /// A change that was interrupted needs majorities of both its sets until it is finished.
+    Settle,
     Learn(NodeId),
     Promote(NodeId),
     Demote(NodeId),
@@ -62,9 +64,12 @@ pub(crate) async fn follow(group: Group, timing: Timing) {
 
 /// One at a time: joint consensus allows no second change under way.
 fn next_step(group: &Group, state: &State) -> Option<Step> {
-    let Members { voters, learners, .. } = group.members();
+    let Members { voters, learners, voter_sets } = group.members();
     if state.members.is_empty() {
         return None;
+    }
+    if voter_sets.len() > 1 {
+        return Some(Step::Settle);
     }
     let gone = voters.keys().chain(learners.keys()).find(|id| !state.members.contains_key(id));
     if let Some(id) = gone {
@@ -83,7 +88,9 @@ fn next_step(group: &Group, state: &State) -> Option<Step> {
 /// True where the step was taken.
 async fn take(group: &Group, step: Step) -> bool {
     let state = group.state().borrow().clone();
+    let me = group.node();
     let (what, id, result) = match step {
+        Step::Settle => ("out of a change that was half done", me, group.settle_members().await),
         Step::Learn(id) => {
             let Some(member) = state.members.get(&id) else { return true };
             ("to learn the log", id, group.add_learner(id, peer(member)).await)
@@ -96,6 +103,15 @@ async fn take(group: &Group, step: Step) -> bool {
         Ok(()) => {
             tracing::info!(node = %id, "was brought {what}");
             true
+        }
+        // Another has to take this node's vote away.
+        Err(MembershipError::Leads(_)) => {
+            if let Some(to) = group.successor()
+                && let Err(error) = group.transfer_leadership(to).await
+            {
+                tracing::warn!(%error, "leadership stays here, and so does the vote");
+            }
+            false
         }
         Err(error) => {
             tracing::warn!(node = %id, %error, "could not be brought {what} yet");

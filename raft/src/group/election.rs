@@ -123,7 +123,7 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
         self.elected(|one| one.term > term && one.leader.is_some()).await
     }
 
-    /// The voter to hand leadership to: the one that was heard of last.
+    /// The voter to hand leadership to: one that is to keep its vote, and was heard of last.
     #[must_use]
     pub fn successor(&self) -> Option<NodeId> {
         let me = self.node();
@@ -133,7 +133,9 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
             let all = metrics.heartbeat.as_ref()?;
             all.get(&id.0)?.as_ref().map(|at| **at)
         };
-        let others = self.members().voters.into_keys().filter(|id| *id != me);
+        let state = self.inner.state.borrow();
+        let stays = |id: &NodeId| state.members.get(id).is_none_or(|one| one.votes);
+        let others = self.members().voters.into_keys().filter(|id| *id != me && stays(id));
         others.max_by_key(heard)
     }
 

@@ -90,6 +90,11 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
         Ok(())
     }
 
+    /// Finishes a change that was interrupted between its two steps.
+    pub async fn settle_members(&self) -> Result<(), MembershipError> {
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
+    }
+
     fn not_the_leader(&self, node: NodeId) -> Result<(), MembershipError> {
         if node == self.node() { Err(MembershipError::Leads(node)) } else { Ok(()) }
     }

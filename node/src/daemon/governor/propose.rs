@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use leasehold_model::{BootNanos, Epoch, GroupId, NodeId};
 use leasehold_node_core::placement::{self, Decision};
-use leasehold_raft::group::ProposeError;
-use leasehold_raft::state::{Cause, Command, Outcome};
+use leasehold_raft::group::{ProposeError, Proposed};
+use leasehold_raft::state::{Cause, Command, Outcome, State};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Governor;
+use crate::Group;
 use crate::daemon::situation::Situation;
 
 /// Why a release did not go into the log.
@@ -23,6 +25,9 @@ pub(crate) enum Refusal {
 
 /// Between attempts to settle what became of a proposal, while there is no quorum.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between attempts of a leader that waits for its first acknowledgement.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// What a proposal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +79,12 @@ impl InFlight {
 impl Governor {
     /// Proposes whatever placement wants and nobody is proposing yet. Says when it wants to be
     /// asked again.
-    pub(super) fn decide(&mut self, now: BootNanos) -> Option<BootNanos> {
+    pub(super) fn decide(&mut self, state: &State, now: BootNanos) -> Option<BootNanos> {
         if self.reports.expire(self.timing.ttl, now) {
             self.publish();
         }
-        self.retire(now);
-        let state = self.state.borrow().clone();
-        let situation = Situation::new(&state, &self.reports, |group, epoch| {
+        self.retire(state, now);
+        let situation = Situation::new(state, &self.reports, |group, epoch| {
             self.grantor.is_over(group, epoch, now)
         });
         let (directors, slots) = (situation.directors(), situation.slots());
@@ -88,13 +92,14 @@ impl Governor {
         let over = situation.held().filter_map(|(group, epoch)| self.grantor.over_at(group, epoch));
         let wake = over.filter(|due| *due > now).chain(placement.wake).min();
         for decision in placement.decisions {
-            self.propose_decision(decision);
+            self.propose_decision(state, decision);
         }
         wake
     }
 
-    fn propose_decision(&mut self, decision: Decision) {
-        let state = self.state.borrow().clone();
+    /// `state` is the one that the decision was made on. The state of this moment may hold an
+    /// epoch that nobody judged: an entry of an earlier leader's, applied meanwhile.
+    fn propose_decision(&mut self, state: &State, decision: Decision) {
         let (subject, command) = match decision {
             Decision::Grant { group, to, cause } => {
                 let Some(lease) = state.leases.get(&group) else { return };
@@ -158,13 +163,12 @@ impl Governor {
     }
 
     /// Old holders that have moved on, or must be over, free the addresses they left.
-    fn retire(&mut self, now: BootNanos) {
-        let state = self.state.borrow().clone();
+    fn retire(&mut self, state: &State, now: BootNanos) {
         if state.retiring.is_empty() || self.in_flight.subjects.contains(&Subject::Retires) {
             return;
         }
         let programmed = self.reports.programmed();
-        let done = self.grantor.retired(&state, &programmed, now);
+        let done = self.grantor.retired(state, &programmed, now);
         if !done.is_empty() {
             self.propose(Subject::Retires, Command::Retired { items: done.clone() }, None);
         }
@@ -191,9 +195,9 @@ impl Governor {
         }
         self.in_flight.subjects.push(subject);
         let group = self.group.clone();
-        let term = self.leading.unwrap_or_default();
+        let (term, patience) = (self.leading.unwrap_or_default(), self.timing.ttl);
         self.in_flight.tasks.spawn(async move {
-            let result = group.propose_in(term, command).await;
+            let result = propose_in(&group, term, command, patience).await;
             let mut definite = result.as_ref().err().is_none_or(|error| error.is_definite());
             while !definite {
                 // An entry behind it in this leader's log settles it, whatever it was.
@@ -213,7 +217,33 @@ impl Governor {
     }
 }
 
-fn told(result: Result<leasehold_raft::group::Proposed, ProposeError>) -> Result<u64, Refusal> {
+/// A leader that no quorum has acknowledged yet, as just after its election, takes nothing and
+/// calls itself no leader. What was judged in this term stays true while its group is blocked, so
+/// it is tried again instead of being forgotten, or judged anew at the speed of the processor.
+async fn propose_in(
+    group: &Group,
+    term: u64,
+    command: Command,
+    patience: Duration,
+) -> Result<Proposed, ProposeError> {
+    let until = Instant::now() + patience;
+    let mut leadership = group.leadership();
+    loop {
+        let result = group.propose_in(term, command.clone()).await;
+        let leads = {
+            let now = leadership.borrow_and_update();
+            now.is_leader && now.term == term
+        };
+        let refused = matches!(result, Err(ProposeError::NotLeader { .. }));
+        if !refused || !leads || Instant::now() >= until {
+            return result;
+        }
+        // Sooner where it loses the office for good.
+        let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
+    }
+}
+
+fn told(result: Result<Proposed, ProposeError>) -> Result<u64, Refusal> {
     match result {
         Ok(proposed) => match proposed.outcome {
             Outcome::Stale => Err(Refusal::Stale),

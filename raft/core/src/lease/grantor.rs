@@ -43,7 +43,7 @@ pub struct Grantor {
     next_round: u64,
     /// Groups with an entry on its way that ends their lease, and how many such entries.
     blocked: BTreeMap<GroupId, u32>,
-    /// The last approval this node made in any term: as a voter it acknowledged itself then.
+    /// The last approval this node made in any term.
     last_approval: Option<BootNanos>,
     commands: VecDeque<GrantorCommand>,
 }
@@ -53,6 +53,8 @@ struct Leading {
     term: u64,
     /// Approvals of earlier leaders were made at this instant at the latest.
     earlier: BootNanos,
+    /// This node's own last approval in earlier terms: as a voter it acknowledged itself then.
+    own_before: BootNanos,
     last_ok: BTreeMap<(GroupId, Epoch), BootNanos>,
     /// The epochs that were in force when last told.
     known: Option<BTreeMap<GroupId, Epoch>>,
@@ -100,6 +102,7 @@ impl Grantor {
         self.leading = Some(Leading {
             term,
             earlier: now,
+            own_before: self.last_approval.unwrap_or_default(),
             last_ok: BTreeMap::new(),
             known: None,
             waiting: Vec::new(),
@@ -115,8 +118,7 @@ impl Grantor {
         if leading.term != term {
             return;
         }
-        let own = self.last_approval.unwrap_or_default();
-        leading.earlier = leading.earlier.min(latest_ack.max(own));
+        leading.earlier = leading.earlier.min(latest_ack.max(leading.own_before));
     }
 
     /// This node leads no longer.

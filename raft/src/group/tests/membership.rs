@@ -48,3 +48,38 @@ async fn a_newcomer_gets_a_snapshot_of_what_the_log_no_longer_holds() {
     assert_eq!(cluster.group(2).state().borrow().tokens.len(), 5000);
     assert!(cluster.nodes[&NodeId(2)].disk.has_snapshot());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_interrupted_can_be_finished() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.join(4).await;
+    // The first of the change's two entries is appended, and nobody waits for it any more.
+    let alone =
+        |id| cluster.wires.isolate(NodeId(id), (1..=4).filter(|one| *one != id).map(NodeId));
+    alone(2);
+    alone(3);
+    let group = cluster.group(1).clone();
+    let promoting = tokio::spawn(async move { group.promote(NodeId(4)).await });
+    within(async {
+        while cluster.group(1).members().voter_sets.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    promoting.abort();
+    // Node 3 stays away: without node 1's longer log nobody else could be elected.
+    cluster.wires.heal();
+    alone(3);
+    within(async {
+        loop {
+            let leader = cluster.group(cluster.led_by_another(0).await.0);
+            assert_eq!(leader.members().voter_sets.len(), 2, "nobody went on");
+            if leader.settle_members().await.is_ok() {
+                let members = leader.members();
+                assert_eq!((members.voter_sets.len(), members.voters.len()), (1, 4));
+                return;
+            }
+        }
+    })
+    .await;
+}

@@ -87,6 +87,16 @@ fn an_earlier_term_of_its_own_counts_among_the_predecessors() {
 }
 
 #[test]
+fn what_it_approved_since_its_election_says_nothing_of_other_leases() {
+    let mut grantor = leading();
+    grantor.handle_elected(5, at(12_200));
+    approve(&mut grantor, 12_300);
+    grantor.handle_takeover_bound(5, at(11_000));
+    assert_eq!(grantor.over_at(G, Epoch(7)), Some(at(13_330)), "approved");
+    assert_eq!(grantor.over_at(G, Epoch(6)), Some(at(12_030)), "silent since the leader before");
+}
+
+#[test]
 fn a_lease_is_over_a_stretched_ttl_after_its_last_approval() {
     let mut grantor = leading();
     approve(&mut grantor, 12_000);
