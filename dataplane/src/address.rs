@@ -184,7 +184,12 @@ fn fill(message: &mut AddressMessage, binding: &Binding, valid_for: Option<Durat
         let seconds = u32::try_from(whole).unwrap_or(u32::MAX - 1).max(1);
         let mut lifetime = CacheInfo::default();
         lifetime.ifa_valid = seconds;
-        lifetime.ifa_preferred = seconds;
+        // An IPv6 address is preferred as the source of new connections the newer it is. A VIP
+        // that may go at any moment is no source for ours.
+        lifetime.ifa_preferred = match binding.address {
+            IpAddr::V4(_) => seconds,
+            IpAddr::V6(_) => 0,
+        };
         attributes.push(AddressAttribute::CacheInfo(lifetime));
     }
 }

@@ -1,6 +1,6 @@
 //! The fence in the words of the rest: groups and instants instead of slots and numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -123,12 +123,26 @@ impl Fence {
         self.0.set_vips(&wanted)
     }
 
-    /// Other nodes' fences that hang on interfaces of this network namespace.
+    /// Other nodes' fences that hang on interfaces of this network namespace and guard some of
+    /// `vips`: a packet must pass them all.
     ///
     /// # Errors
     /// Where the kernel does not say.
-    pub fn others_beside(pin_dir: &Path) -> Result<Vec<PathBuf>, FenceError> {
-        raw::Fence::others_beside(pin_dir)
+    pub fn obstructing(
+        pin_dir: &Path,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Result<Vec<(PathBuf, Vec<IpAddr>)>, FenceError> {
+        let mut found = Vec::new();
+        for other in raw::Fence::others_beside(pin_dir)? {
+            // A fence of another layout can't be read: what it guards is not known.
+            let Ok(gate) = raw::Gate::adopt(&other) else { continue };
+            let guarded: Vec<_> =
+                gate.vips()?.into_keys().filter(|vip| vips.contains(vip)).collect();
+            if !guarded.is_empty() {
+                found.push((other, guarded));
+            }
+        }
+        Ok(found)
     }
 
     /// Takes the fence pinned in `pin_dir` down, in this network namespace.

@@ -79,15 +79,22 @@ impl Kernel {
         bindings: &[Binding],
         valid_for: Duration,
     ) -> Result<(), DataplaneError> {
-        if let Some(fence) = &mut self.fence {
-            fence.attach_all()?;
-            let fenced = fence.gate()?.vips()?;
-            let bare = bindings.iter().find(|one| fenced.get(&one.address) != Some(&one.group));
-            if let Some(Binding { address, group, .. }) = bare {
-                return Err(DataplaneError::Unfenced { address: *address, group: *group });
+        self.reconcile(bindings, &BTreeSet::new(), valid_for).await.map(drop)
+    }
+
+    /// Sees that the fence is on every interface and has these addresses; the names of the
+    /// interfaces that it was not on.
+    fn guard(&mut self, bindings: &[Binding]) -> Result<Vec<String>, DataplaneError> {
+        let Some(fence) = &mut self.fence else { return Ok(Vec::new()) };
+        let seen_to = fence.attach_all()?;
+        let fenced = fence.gate()?.vips()?;
+        let bare = bindings.iter().find(|one| fenced.get(&one.address) != Some(&one.group));
+        match bare {
+            Some(Binding { address, group, .. }) => {
+                Err(DataplaneError::Unfenced { address: *address, group: *group })
             }
+            None => Ok(seen_to),
         }
-        self.converge(bindings, &BTreeSet::new(), Some(valid_for)).await.map(drop)
     }
 
     /// Tells the neighbours. To be called once the fence is open, and again after any doubt.
@@ -130,17 +137,15 @@ impl Kernel {
     /// other of `owned`.
     ///
     /// # Errors
-    /// Where the kernel refuses, or something keeps undoing it.
+    /// Where an address is not behind the fence, none is bound. Where the kernel refuses, or
+    /// something keeps undoing it.
     pub async fn reconcile(
         &mut self,
         desired: &[Binding],
         owned: &BTreeSet<IpAddr>,
         valid_for: Duration,
     ) -> Result<Report, DataplaneError> {
-        let fenced = match &mut self.fence {
-            Some(fence) => fence.attach_all()?,
-            None => Vec::new(),
-        };
+        let fenced = self.guard(desired)?;
         let report = self.converge(desired, owned, Some(valid_for)).await?;
         Ok(Report { fenced, ..report })
     }
@@ -177,8 +182,8 @@ impl Kernel {
 
 /// What is left to do for a daemon that is gone: close its fence, then unbind its VIPs.
 ///
-/// The VIPs are those behind the fence and those in `vips`; where there is no fence, `vips`
-/// alone. The daemon must be gone for good: one that wakes would open the fence again.
+/// The VIPs are those behind the fence that `gate` belongs to, and those in `vips`. The daemon
+/// must be gone for good: one that wakes would open the fence again.
 ///
 /// # Errors
 /// Where the kernel refuses; all of it has been tried all the same.
@@ -186,18 +191,17 @@ impl Kernel {
 /// # Panics
 /// Outside a tokio runtime.
 pub async fn strip(
-    pin_dir: Option<&Path>,
+    gate: Option<&mut Gate>,
     vips: &BTreeSet<IpAddr>,
 ) -> Result<BTreeSet<IpAddr>, DataplaneError> {
     let mut owned = vips.clone();
-    let closed = match pin_dir.map(Gate::adopt).transpose() {
-        Ok(None) => Ok(()),
-        Ok(Some(mut gate)) => {
+    let closed = match gate {
+        None => Ok(()),
+        Some(gate) => {
             let closed = gate.close_all();
             owned.extend(gate.vips().unwrap_or_default().into_keys());
             closed
         }
-        Err(error) => Err(error),
     };
     let addresses = Addresses::open()?;
     let stale = diff(&[], &addresses.read().await?, &owned);

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -13,6 +14,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::DataplaneError;
 
@@ -42,6 +44,9 @@ pub struct Watch {
     pending: VecDeque<Event>,
 }
 
+/// Room for the events of some thousand addresses that are renewed at once.
+const BUFFER: usize = 1 << 20;
+
 /// RTNLGRP_LINK, _TC, _IPV4_IFADDR and _IPV6_IFADDR, as the bits of `nl_groups`.
 const GROUPS: u32 = 1 | 1 << 3 | 1 << 4 | 1 << 8;
 
@@ -56,6 +61,8 @@ impl Watch {
     pub fn open() -> Result<Self, DataplaneError> {
         let open = || {
             let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+            // Renewing an address is an event too. Where it is refused, events are lost sooner.
+            let _ = setsockopt(&socket.socket_ref().as_fd(), sockopt::RcvBufForce, &BUFFER);
             socket.socket_mut().bind(&SocketAddr::new(0, GROUPS))?;
             Ok(socket)
         };

@@ -70,6 +70,18 @@ fn either_hook_closes_opens_and_outlives_its_owner() {
 }
 
 #[test]
+fn an_ingress_qdisc_leaves_no_place_for_the_fence_and_is_refused() {
+    let bed = Bed::new();
+    bed::run("tc", &format!("-n {} qdisc add dev eth0 ingress", bed.director));
+    let pin_dir = bed.pin_dir.clone();
+    let error = bed.on_director(move || {
+        let mut fence = Fence::open_with(&pin_dir, Hook::Clsact).unwrap();
+        fence.attach_all().unwrap_err()
+    });
+    assert!(matches!(&error, FenceError::IngressQdisc { interface } if interface == "eth0"));
+}
+
+#[test]
 fn a_filter_that_someone_deleted_is_noticed_and_put_back() {
     let bed = Bed::new();
     bed.bind(VIP.into());

@@ -211,7 +211,7 @@ fn strip_closes_and_unbinds_what_a_dead_daemon_left() {
         assert!(client.reaches(VIP.into()));
         drop(kernel);
 
-        let stripped = strip(Some(&pin_dir), &BTreeSet::new()).await.unwrap();
+        let stripped = strip(Some(&mut gate), &BTreeSet::new()).await.unwrap();
         assert_eq!(stripped, vips());
         assert!(!client.asks(VIP.into(), PATIENCE));
         let kernel = Kernel::open(Some(&pin_dir)).unwrap();

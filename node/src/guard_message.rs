@@ -1,5 +1,8 @@
 //! What a daemon tells its guard, one JSON line each.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use leasehold_model::{Epoch, GroupId, NodeId};
@@ -21,6 +24,8 @@ pub(crate) struct Charge {
     pub(crate) leases: Vec<(GroupId, Epoch)>,
     /// This daemon leads the group.
     pub(crate) leading: bool,
-    /// The other members, and whether each can lead.
+    /// The other members, and where they listen.
     pub(crate) peers: Vec<(NodeId, String)>,
+    /// Every address that is the daemon's to bind.
+    pub(crate) vips: BTreeSet<IpAddr>,
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use leasehold_lab::cluster::{Cluster, Plan, SOON, instance};
-use leasehold_lab::{Host, LabError, Result, find_binary};
+use leasehold_lab::{Host, LabError, PinDir, Program, Result, find_binary};
 use serde_json::Value;
 
 const VIP: &str = "192.168.1.100";
@@ -73,4 +73,65 @@ fn what_is_broken_is_found_and_named() -> Result<()> {
     let text = cluster.cli(0, &["doctor"])?;
     assert!(text.contains("no daemon answers on"), "{text}");
     Ok(())
+}
+
+#[test]
+fn the_fence_of_a_node_that_is_no_more_is_named_and_removed() -> Result<()> {
+    let mut pins = Vec::new();
+    let mut cluster = Cluster::start(&Plan::new(find_binary()?))?;
+    let vip: IpAddr = VIP.parse().expect("an address");
+    cluster.apply("toml", &instance("VI_1", 88, &[vip]))?;
+    cluster.wait_for_holder("VI_1")?;
+    cluster.cli(0, &["move", "VI_1", "--to", "ds1"])?;
+
+    // ds1's disk is lost. The machine joins again, as the manual says, and its old fence stays.
+    let lost = settings(&cluster.nodes()[0].data_dir);
+    cluster.daemon(0)?.kill_tree()?;
+    cluster.mark_down(0);
+    cluster.cli(1, &["member", "remove", "ds1"])?;
+    let token = cluster.cli(1, &["token", "create"])?;
+    let host = &cluster.nodes()[0].host;
+    let data_dir = cluster.nodes()[0].data_dir.with_added_extension("anew");
+    let (binary, shown) = (find_binary()?.display().to_string(), data_dir.display().to_string());
+    let listen = format!("{}:7400", cluster.nodes()[0].port.v4.expect("an address"));
+    let peer = cluster.peer_address(1)?;
+    let words = ["--data-dir", &shown, "join", "--name", "ds1", "--listen", &listen, "--token"];
+    host.run(&binary, &[words.as_slice(), &[token.trim(), &peer]].concat())?;
+    pins.push(PinDir::new(pin_dir(&settings(&data_dir)))?);
+    let daemon = Program::new("ds1", &binary).args(["--data-dir", &shown, "run"]).start(host)?;
+    daemon.wait_for_line(" up ", SOON)?;
+    cluster.wait_for("ds1 to be heard", |this| {
+        let nodes = this.status(this.leader()?)?;
+        let mut nodes = nodes["nodes"].as_array()?.iter();
+        nodes.any(|one| one["name"] == "ds1" && one["state"] == "up").then_some(())
+    })?;
+
+    let old = pin_dir(&lost);
+    let observer = cluster.lan.observe(&cluster.client, &[vip])?;
+    // It may say that it is there and gone again before it says that it can't be.
+    let _ = cluster.cli(1, &["move", "VI_1", "--to", "ds1"]);
+    daemon.wait_for_line(&format!("leasehold doctor --remove-fence {old}"), SOON)?;
+    let here = cluster.nodes()[0].port.mac;
+    observer.wait_for_other(vip, here, SOON)?;
+    let doctor = ["--data-dir", &shown, "doctor", "--remove-fence"];
+    host.run(&binary, &[doctor.as_slice(), &[old.as_str()]].concat())?;
+    cluster.wait_for("ds1 to take it", |this| {
+        this.cli(1, &["move", "VI_1", "--to", "ds1"]).ok().map(drop)
+    })?;
+    observer.wait_for(vip, Some(here), SOON)?;
+    let own = pin_dir(&settings(&data_dir));
+    let refused = host.run(&binary, &[doctor.as_slice(), &[own.as_str()]].concat());
+    assert!(refused.unwrap_err().to_string().contains("is the fence of this node"));
+    daemon.kill_tree()?;
+    Ok(())
+}
+
+fn settings(data_dir: &std::path::Path) -> Value {
+    let text = std::fs::read_to_string(data_dir.join("node.json")).expect("node.json");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn pin_dir(settings: &Value) -> String {
+    let cluster = settings["cluster"].as_str().expect("a name");
+    format!("/sys/fs/bpf/leasehold/{cluster}-{}", settings["node"])
 }

@@ -151,7 +151,7 @@ impl Programs {
             }
             Hook::Clsact => {
                 let programs = filters(interface, side)?.iter().map(|one| one.program).collect();
-                Ok(infos(&programs).iter().any(ours))
+                Ok(infos(&programs).iter().any(ours) && has_clsact(interface)?)
             }
         }
     }
@@ -183,6 +183,11 @@ impl Programs {
         match tc::qdisc_add_clsact(&interface.name) {
             Err(error) if os_error(&error) != Some(libc::EEXIST) => {
                 return Err(failed(error.into()));
+            }
+            // In the same place there may be an `ingress` qdisc, which takes a filter for what
+            // goes out and shows it what comes in.
+            Err(_) if !has_clsact(interface)? => {
+                return Err(FenceError::IngressQdisc { interface: interface.name.clone() });
             }
             Ok(()) | Err(_) => {}
         }
@@ -272,6 +277,11 @@ fn detach_filters(
 
 fn filters(interface: &Interface, side: Side) -> Result<Vec<filters::Filter>, FenceError> {
     filters::list(interface.index, side.parent())
+        .map_err(|source| FenceError::Filters { interface: interface.name.clone(), source })
+}
+
+fn has_clsact(interface: &Interface) -> Result<bool, FenceError> {
+    filters::has_clsact(interface.index)
         .map_err(|source| FenceError::Filters { interface: interface.name.clone(), source })
 }
 

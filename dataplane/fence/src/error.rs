@@ -14,8 +14,25 @@ const WITHOUT_BPF: &str = "run as root with CAP_BPF and CAP_NET_ADMIN on Linux 5
 /// Why the fence could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum FenceError {
-    #[error("cannot mount the BPF file system at {}: {source}; {WITHOUT_BPF}", path.display())]
-    Mount { path: PathBuf, source: nix::Error },
+    #[error(
+        "there is no BPF file system on {}; mount one in the host's own mount namespace, so that \
+         it outlives this process: `mount -t bpf bpf /sys/fs/bpf` (systemd does at boot; \
+         `ip netns exec` hides it, `nsenter --net` does not)", path.display()
+    )]
+    NotMounted { path: PathBuf },
+
+    #[error(
+        "this process is in a time namespace of its own, whose CLOCK_BOOTTIME is not the kernel's: \
+         deadlines would mean another instant; start it without the offset"
+    )]
+    TimeNamespace,
+
+    #[error(
+        "{interface} has an `ingress` qdisc, which leaves no place for what goes out; replace it: \
+         `tc qdisc del dev {interface} ingress && tc qdisc add dev {interface} clsact`, then add \
+         its filters again"
+    )]
+    IngressQdisc { interface: String },
 
     #[error(
         "{} is not on a BPF file system; choose a directory below /sys/fs/bpf", path.display()

@@ -9,7 +9,7 @@ use aya::EbpfLoader;
 use crate::attach::{Hook, Programs};
 use crate::gate::{self, Gate, Slot};
 use crate::layout::{self, SHAPES};
-use crate::{FenceError, attach, interfaces, pins};
+use crate::{FenceError, attach, clock, interfaces, pins};
 
 /// A fence that this process looks after.
 ///
@@ -41,6 +41,7 @@ impl Fence {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(pin_dir: &Path, hook: Hook) -> Result<Self, FenceError> {
+        clock::check()?;
         pins::prepare(pin_dir)?;
         let predecessors = pins::other_layouts(pin_dir)?;
         for other in &predecessors {

@@ -1,4 +1,4 @@
-//! The BPF filters that hang on an interface's clsact qdisc.
+//! The BPF filters that hang on an interface's clsact qdisc, and whether it has one.
 //!
 //! Kernels before 6.6 have no tcx, and aya can attach a filter there but not list them. So this
 //! asks `RTM_GETTFILTER` itself: a dump of one parent, of which the numbers of program, priority
@@ -22,9 +22,13 @@ pub(crate) struct Filter {
 /// `TC_H_CLSACT` with `TC_H_MIN_INGRESS` or `TC_H_MIN_EGRESS`.
 pub(crate) const INGRESS: u32 = 0xffff_fff2;
 pub(crate) const EGRESS: u32 = 0xffff_fff3;
+/// Where `clsact` and `ingress` hang.
+const TC_H_CLSACT: u32 = 0xffff_fff1;
 
 const HEADER: usize = 16;
 const TCMSG: usize = 20;
+const RTM_NEWQDISC: u16 = 36;
+const RTM_GETQDISC: u16 = 38;
 const RTM_GETTFILTER: u16 = 46;
 const RTM_NEWTFILTER: u16 = 44;
 const NLMSG_ERROR: u16 = 2;
@@ -39,33 +43,60 @@ const MAX_PARTS: usize = 1024;
 
 /// The filters on one side of the interface; none where it has no clsact qdisc.
 pub(crate) fn list(ifindex: u32, parent: u32) -> io::Result<Vec<Filter>> {
+    let mut filters = Vec::new();
+    dump(RTM_GETTFILTER, ifindex, parent, |kind, body| {
+        if kind == RTM_NEWTFILTER {
+            filters.extend(filter(body)?);
+        }
+        Ok(())
+    })?;
+    Ok(filters)
+}
+
+/// Whether the qdisc of both directions is clsact. The kernel has `ingress` in the same place.
+pub(crate) fn has_clsact(ifindex: u32) -> io::Result<bool> {
+    let mut found = false;
+    dump(RTM_GETQDISC, ifindex, 0, |kind, body| {
+        let (index, parent) = (u32_at(body, 4)?, u32_at(body, 12)?);
+        // The kernel tells of every interface, whatever it is asked.
+        if kind == RTM_NEWQDISC && index == ifindex && parent == TC_H_CLSACT {
+            let attributes = body.get(TCMSG..).unwrap_or_default();
+            found |= attribute(attributes, TCA_KIND) == Some(b"clsact\0");
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Asks for a dump, and hands over the kind and body of each message.
+fn dump(
+    request: u16,
+    ifindex: u32,
+    parent: u32,
+    mut each: impl FnMut(u16, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkRoute,
     )?;
-    sendto(
-        socket.as_raw_fd(),
-        &request(ifindex, parent),
-        &NetlinkAddr::new(0, 0),
-        MsgFlags::empty(),
-    )?;
-    let mut filters = Vec::new();
+    let message = message(request, ifindex, parent);
+    sendto(socket.as_raw_fd(), &message, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut buffer = vec![0; 65536];
     for _ in 0..MAX_PARTS {
         let len = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        if parse(&buffer[..len], &mut filters)? {
-            return Ok(filters);
+        if parse(&buffer[..len], &mut each)? {
+            return Ok(());
         }
     }
     Err(io::Error::other("the kernel's answer has no end"))
 }
 
-fn request(ifindex: u32, parent: u32) -> Vec<u8> {
+fn message(request: u16, ifindex: u32, parent: u32) -> Vec<u8> {
     let mut message = Vec::with_capacity(HEADER + TCMSG);
     message.extend(u32::try_from(HEADER + TCMSG).unwrap_or(u32::MAX).to_ne_bytes());
-    message.extend(RTM_GETTFILTER.to_ne_bytes());
+    message.extend(request.to_ne_bytes());
     message.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
     message.extend([0; 8]);
     // struct tcmsg: family and padding, interface, handle, parent, info.
@@ -78,7 +109,7 @@ fn request(ifindex: u32, parent: u32) -> Vec<u8> {
 }
 
 /// Reads one datagram of the dump; true once the dump is complete.
-fn parse(mut rest: &[u8], filters: &mut Vec<Filter>) -> io::Result<bool> {
+fn parse(mut rest: &[u8], each: &mut impl FnMut(u16, &[u8]) -> io::Result<()>) -> io::Result<bool> {
     while rest.len() >= HEADER {
         let len = u32_at(rest, 0)? as usize;
         if len < HEADER || len > rest.len() {
@@ -94,8 +125,7 @@ fn parse(mut rest: &[u8], filters: &mut Vec<Filter>) -> io::Result<bool> {
                     code => Err(io::Error::from_raw_os_error(code)),
                 };
             }
-            RTM_NEWTFILTER => filters.extend(filter(body)?),
-            _ => {}
+            kind => each(kind, body)?,
         }
         rest = &rest[len.next_multiple_of(4).min(rest.len())..];
     }
@@ -150,7 +180,7 @@ mod tests {
         bytes
     }
 
-    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+    fn answer(kind: u16, body: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(body.len() + HEADER).unwrap().to_ne_bytes().to_vec();
         bytes.extend(kind.to_ne_bytes());
         bytes.extend([0; 10]);
@@ -162,6 +192,15 @@ mod tests {
         [0, 7, handle, INGRESS, info].iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 
+    fn read(datagram: &[u8]) -> (Vec<Filter>, io::Result<bool>) {
+        let mut filters = Vec::new();
+        let done = parse(datagram, &mut |_, body| {
+            filters.extend(filter(body)?);
+            Ok(())
+        });
+        (filters, done)
+    }
+
     #[test]
     fn a_filter_is_read_and_the_end_is_seen() {
         let mut body = tcmsg(9, 1 << 16 | 3);
@@ -171,14 +210,14 @@ mod tests {
         let mut other = tcmsg(1, 2 << 16);
         other.extend(attr(TCA_KIND, b"u32\0"));
         let datagram = [
-            message(RTM_NEWTFILTER, &other),
-            message(RTM_NEWTFILTER, &body),
-            message(NLMSG_DONE, &[0; 4]),
+            answer(RTM_NEWTFILTER, &other),
+            answer(RTM_NEWTFILTER, &body),
+            answer(NLMSG_DONE, &[0; 4]),
         ]
         .concat();
 
-        let mut filters = Vec::new();
-        assert!(parse(&datagram, &mut filters).unwrap());
+        let (filters, done) = read(&datagram);
+        assert!(done.unwrap());
         assert_eq!(filters, [Filter { priority: 1, handle: 9, program: 42 }]);
     }
 
@@ -187,10 +226,9 @@ mod tests {
         let mut body = tcmsg(9, 1 << 16);
         body.extend(attr(TCA_KIND, b"bpf\0"));
         body.extend(attr(TCA_OPTIONS, &attr(TCA_BPF_ID, &42u32.to_ne_bytes())));
-        let whole = message(RTM_NEWTFILTER, &body);
+        let whole = answer(RTM_NEWTFILTER, &body);
         for len in 0..whole.len() {
-            let mut filters = Vec::new();
-            let _ = parse(&whole[..len], &mut filters);
+            let (filters, _) = read(&whole[..len]);
             assert!(filters.is_empty(), "cut at {len}");
         }
     }

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::FenceError;
@@ -12,15 +11,17 @@ use crate::layout::{DIRECTORY, LINKS};
 
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// Makes sure that `pin_dir` can hold pins: mounts the BPF file system where it is missing.
+/// Makes sure that `pin_dir` can hold pins.
+///
+/// It mounts nothing: what a process mounts in a mount namespace of its own goes with that
+/// namespace, and the fence with it, just when it is needed.
 pub(crate) fn prepare(pin_dir: &Path) -> Result<(), FenceError> {
     if pin_dir.file_name().is_none_or(|name| name.to_string_lossy().contains('.')) {
         return Err(FenceError::DottedName { path: pin_dir.to_path_buf() });
     }
     let root = Path::new(BPFFS);
     if pin_dir.starts_with(root) && !is_bpffs(root) {
-        mount(Some("bpf"), root, Some("bpf"), MsFlags::empty(), None::<&str>)
-            .map_err(|source| FenceError::Mount { path: root.to_path_buf(), source })?;
+        return Err(FenceError::NotMounted { path: root.to_path_buf() });
     }
     let existing = pin_dir.ancestors().find(|path| path.exists());
     if !existing.is_some_and(is_bpffs) {

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use nix::unistd::Pid;
 
 use crate::netns::{NAMES, PREFIX, remove_namespace};
@@ -14,6 +16,7 @@ use crate::{LabError, Result};
 
 /// The only place below which recorded pins are removed.
 const PINS: &str = "/sys/fs/bpf/leasehold";
+const BPFFS: &str = "/sys/fs/bpf";
 
 /// Keeps threads from overwriting each other's notes.
 static NOTE: Mutex<()> = Mutex::new(());
@@ -66,6 +69,16 @@ fn names(directory: &str) -> Vec<String> {
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// What systemd does at boot, for machines without it. The product mounts nothing.
+fn mount_bpffs() -> Result<()> {
+    let root = Path::new(BPFFS);
+    if statfs(root).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC) {
+        return Ok(());
+    }
+    mount(Some("bpf"), root, Some("bpf"), MsFlags::empty(), None::<&str>)
+        .map_err(LabError::errno(format!("mount {BPFFS}")))
+}
+
 /// A directory of BPF pins that belongs to a test: gone on drop, or swept if the test died.
 #[derive(Debug)]
 pub struct PinDir(PathBuf);
@@ -81,6 +94,7 @@ impl PinDir {
             )));
         }
         let _guard = NOTE.lock();
+        mount_bpffs()?;
         let note = Owner::this().note_path();
         let noted = fs::create_dir_all(NOTES).and_then(|()| {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(&note)?;

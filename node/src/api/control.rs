@@ -17,6 +17,7 @@ use leasehold_proto::control::{
 };
 use leasehold_raft::identity::{Fingerprint, Token};
 use leasehold_raft::state::{Command, Outcome, State};
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -25,6 +26,9 @@ use super::status::View;
 use crate::daemon::situation::unix_ms;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A new leader is there by then, if there can be one.
+const LEADER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long `move` and `drain` wait to see it done.
 const DONE_WITHIN: Duration = Duration::from_secs(10);
@@ -52,7 +56,7 @@ impl Control for ControlService {
         &self,
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
-        if let Some(mut leader) = self.leader()? {
+        if let Some(mut leader) = self.leader().await? {
             return leader.explain(request.into_inner()).await;
         }
         let instance = request.into_inner().instance;
@@ -65,7 +69,7 @@ impl Control for ControlService {
         request: Request<ExportRequest>,
     ) -> Result<Response<ExportResponse>, Status> {
         if !request.get_ref().local {
-            if let Some(mut leader) = self.leader()? {
+            if let Some(mut leader) = self.leader().await? {
                 return leader.export(request.into_inner()).await;
             }
             // Another may lead by now, and have committed what this node has not heard of.
@@ -105,7 +109,7 @@ impl Control for ControlService {
     }
 
     async fn r#move(&self, request: Request<MoveRequest>) -> Result<Response<Done>, Status> {
-        if let Some(mut leader) = self.leader()? {
+        if let Some(mut leader) = self.leader().await? {
             return leader.r#move(request.into_inner()).await;
         }
         let MoveRequest { instance, to } = request.into_inner();
@@ -166,7 +170,7 @@ impl Control for ControlService {
         &self,
         request: Request<ChangeMemberRequest>,
     ) -> Result<Response<Done>, Status> {
-        if let Some(mut leader) = self.leader()? {
+        if let Some(mut leader) = self.leader().await? {
             return leader.change_member(request.into_inner()).await;
         }
         let change = request.get_ref().change();
@@ -181,7 +185,7 @@ impl Control for ControlService {
             }
             Change::Demote | Change::Remove if self.group.node() == node => {
                 self.let_go(&name).await?;
-                let mut leader = self.leader()?.ok_or_else(|| {
+                let mut leader = self.leader().await?.ok_or_else(|| {
                     Status::aborted(format!("{name} was elected once more: try again"))
                 })?;
                 leader
@@ -211,21 +215,38 @@ impl ControlService {
         self.group.state().borrow().clone()
     }
 
-    /// The leader, where another node leads: it alone hears the members.
-    fn leader(&self) -> Result<Option<ControlClient<Channel>>, Status> {
-        let leadership = self.group.leadership().borrow().clone();
-        if leadership.is_leader {
-            return Ok(None);
+    /// The leader, where another node leads: it alone hears the members. Waits for one that is
+    /// being elected.
+    async fn leader(&self) -> Result<Option<ControlClient<Channel>>, Status> {
+        let mut leadership = self.group.leadership();
+        let until = Instant::now() + LEADER_WITHIN;
+        loop {
+            let now = leadership.borrow_and_update().clone();
+            if now.is_leader {
+                return Ok(None);
+            }
+            let why = match (now.leader, now.leader_address) {
+                (Some(node), Some(address)) => match self.connect(node, &address).await {
+                    Ok(client) => return Ok(Some(client)),
+                    Err(error) => format!("node {node} leads, and does not answer: {error}"),
+                },
+                (Some(_), None) | (None, _) => "no leader is known".to_owned(),
+            };
+            if Instant::now() >= until {
+                return Err(Status::unavailable(format!(
+                    "{why}; is a majority of the members up? `leasehold status` tells"
+                )));
+            }
+            let _ = tokio::time::timeout(LOOK_AGAIN, leadership.changed()).await;
         }
-        let (Some(node), Some(address)) = (leadership.leader, leadership.leader_address) else {
-            return Err(Status::unavailable(
-                "no leader is known: is a majority of the members up? `leasehold status` tells",
-            ));
-        };
-        let endpoint = self.channels.endpoint(node, &address);
-        let endpoint = endpoint.map_err(|error| Status::internal(error.to_string()))?;
-        let channel = tuned(endpoint, self.group.silence()).timeout(FORWARD_WITHIN).connect_lazy();
-        Ok(Some(ControlClient::new(channel)))
+    }
+
+    async fn connect(&self, node: NodeId, address: &str) -> anyhow::Result<ControlClient<Channel>> {
+        let endpoint = self.channels.endpoint(node, address)?;
+        let endpoint = tuned(endpoint, self.group.silence()).timeout(FORWARD_WITHIN);
+        let channel = endpoint.connect().await;
+        let channel = channel.map_err(|error| anyhow::anyhow!("{}", crate::cli::cause(&error)))?;
+        Ok(ControlClient::new(channel))
     }
 
     fn dry_run(

@@ -212,6 +212,9 @@ pub(super) struct Explain {
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
+    /// Instead of all checks: take down the fence pinned here, of a node that is no more.
+    #[arg(long, value_name = "PATH", conflicts_with = "json")]
+    pub(super) remove_fence: Option<PathBuf>,
     #[arg(long)]
     pub(super) json: bool,
 }

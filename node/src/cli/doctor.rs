@@ -1,16 +1,24 @@
 //! `doctor`: examines, prints, and exits 1 where something will not work.
 
-use anyhow::bail;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use leasehold_dataplane::fence::Fence;
 use leasehold_proto::control::{ExportRequest, StatusRequest};
+use leasehold_raft::identity::Identity;
 
 use super::args::Doctor;
 use super::client::Target;
 use super::out;
+use crate::daemon::{PINS, pin_dir};
 use crate::doctor::{self, Finding, Told};
 
 pub(super) fn doctor(target: &Target, args: &Doctor) -> anyhow::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("doctor needs root: it loads the fence to see whether it can");
+    }
+    if let Some(path) = &args.remove_fence {
+        return remove(target, path);
     }
     let told = target.call(async |mut client| {
         let status = client.status(StatusRequest {}).await?.into_inner().json;
@@ -34,4 +42,16 @@ pub(super) fn doctor(target: &Target, args: &Doctor) -> anyhow::Result<()> {
         [one] => bail!("a check failed: {}", one.text()),
         [first, others @ ..] => bail!("{} checks failed: {}, ...", others.len() + 1, first.text()),
     }
+}
+
+fn remove(target: &Target, path: &Path) -> anyhow::Result<()> {
+    if path.parent() != Some(Path::new(PINS)) || !path.is_dir() {
+        bail!("{} is no fence: give a directory in {PINS}", path.display());
+    }
+    let own = Identity::read(target.data_dir()).map(|(_, identity)| pin_dir(&identity));
+    if own.is_ok_and(|own| own == path) {
+        bail!("{} is the fence of this node, which needs it", path.display());
+    }
+    Fence::remove(path).with_context(|| format!("removing {}", path.display()))?;
+    out::data(&format!("{} is removed", path.display()))
 }

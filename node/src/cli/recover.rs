@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use leasehold_dataplane::fence::Fence;
+use leasehold_dataplane::fence::{Fence, Gate};
 use leasehold_model::{NodeId, Role};
 use leasehold_raft::Peer;
 use leasehold_raft::identity::{Directory, Identity, Settings, found};
@@ -136,7 +136,7 @@ fn confirm(others: &Others<'_>) -> anyhow::Result<()> {
 /// The lost cluster's fence would go on dropping the VIPs that the new one opens.
 async fn take_down(pin_dir: &Path) -> anyhow::Result<()> {
     if pin_dir.exists() {
-        leasehold_dataplane::strip(Some(pin_dir), &BTreeSet::new())
+        leasehold_dataplane::strip(Some(&mut Gate::adopt(pin_dir)?), &BTreeSet::new())
             .await
             .context("unbinding what this node held")?;
         Fence::remove(pin_dir).context("removing the lost cluster's fence")?;

@@ -1,5 +1,6 @@
 //! The daemon's end of the pipe to its guard.
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
@@ -44,12 +45,17 @@ pub(crate) fn spawn(node: NodeId, settings: &Settings) -> anyhow::Result<(GuardL
 impl GuardLine {
     /// Every lease that the log gives to this node is in the guard's charge, open or not: once
     /// the daemon is dead, it will never be opened.
-    pub(crate) fn beat(&mut self, state: &State, leading: bool) {
+    pub(crate) fn beat<'a>(
+        &mut self,
+        state: &State,
+        vips: impl Iterator<Item = &'a IpAddr>,
+        leading: bool,
+    ) {
         let mine = state.leases.iter().filter(|(_, lease)| lease.holder == Some(self.node));
         let leases = mine.map(|(group, lease)| (*group, lease.epoch)).collect();
         let others = state.members.iter().filter(|(id, _)| **id != self.node);
         let peers = others.map(|(id, member)| (*id, member.address.clone())).collect();
-        let charge = Charge { leases, leading, peers };
+        let charge = Charge { leases, leading, peers, vips: vips.copied().collect() };
         if charge == self.told {
             self.write(&Line::Beat);
         } else {

@@ -3,13 +3,15 @@
 //! It is driven by levels, never by events alone: every pass compares what should be with what is.
 //! It may be slow, since the fence, which it never touches, decides what answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_dataplane::fence::Fence;
 use leasehold_dataplane::plan::Binding;
-use leasehold_dataplane::{Event, Kernel, Watch, links, probe};
+use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links, probe, sysctl};
 use leasehold_model::Eligibility;
 use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, watch};
@@ -17,8 +19,9 @@ use tokio::time::Instant;
 
 use super::lease_thread::{Desired, Order};
 
-/// The kernel's own sweeper: how long an address outlives whoever renews it.
-const VALID_LIFETIME: Duration = Duration::from_secs(5);
+/// The kernel's own sweeper: how long an address outlives whoever renews it. An interface that
+/// appears after that one's death has no fence, so it is short.
+const VALID_LIFETIME: Duration = Duration::from_secs(3);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
 /// When announcements are repeated, counted from the takeover: a lost gratuitous ARP would
@@ -44,7 +47,17 @@ pub(crate) struct KernelThread {
     pub(crate) orders: mpsc::Sender<Order>,
     /// To complain of an instance by its name.
     pub(crate) state: watch::Receiver<Arc<State>>,
+    /// Where this node's fence is pinned, if it has one.
+    pub(crate) pin_dir: Option<PathBuf>,
+    /// Interfaces whose settings were looked at.
+    pub(crate) judged: BTreeSet<String>,
 }
+
+/// Fences of other nodes, each told once a takeover.
+const OBSTRUCTIONS: usize = 16;
+
+/// Addresses that can't be served here, and why.
+type Obstructed = (Vec<IpAddr>, String);
 
 /// What events asked for. Many events make one look.
 #[derive(Default)]
@@ -55,7 +68,7 @@ struct Lookout {
 
 #[derive(Default)]
 struct Announcements {
-    due: Vec<(Instant, Vec<Binding>)>,
+    due: Vec<(Instant, BTreeSet<IpAddr>)>,
 }
 
 impl KernelThread {
@@ -67,6 +80,7 @@ impl KernelThread {
         let mut announcements = Announcements::default();
         let mut lookout = Lookout::default();
         let mut unable: BTreeMap<String, Instant> = BTreeMap::new();
+        let (obstruct, mut obstructed) = mpsc::channel(OBSTRUCTIONS);
         self.report_interfaces().await?;
         loop {
             let announce = announcements.next();
@@ -74,7 +88,7 @@ impl KernelThread {
                 biased;
                 changed = self.desired.changed() => {
                     if changed.is_err() { return Ok(()) }
-                    self.pass(&mut announcements, &mut unable).await?;
+                    self.pass(&mut announcements, &mut unable, &obstruct).await?;
                 }
                 event = changes.next() => match event {
                     Event::AddressAdded { .. } => {}
@@ -93,30 +107,33 @@ impl KernelThread {
                 },
                 () = tokio::task::yield_now(), if lookout.look => {
                     let links = std::mem::take(&mut lookout).links;
-                    if links {
-                        self.report_interfaces().await?;
-                    }
-                    self.pass(&mut announcements, &mut unable).await?;
-                    if links {
-                        // Neighbours behind a link that came back may have missed us.
-                        announcements.schedule(&self.desired.borrow().bindings);
-                    }
+                    let risen =
+                        if links { self.report_interfaces().await? } else { BTreeSet::new() };
+                    self.pass(&mut announcements, &mut unable, &obstruct).await?;
+                    // Neighbours behind a link that came back may have missed us.
+                    announcements.schedule(&on(&self.desired.borrow().bindings, &risen));
+                }
+                Some((addresses, why)) = obstructed.recv() => {
+                    let bindings = self.desired.borrow().bindings.clone();
+                    let lost = bindings.into_iter().filter(|one| addresses.contains(&one.address));
+                    self.give_up(&lost.collect::<Vec<_>>(), &why, &mut unable);
                 }
                 () = tokio::time::sleep_until(announce) => {
-                    let current = self.desired.borrow().bindings.clone();
                     let due = announcements.take_due();
-                    let due: Vec<_> = current.into_iter().filter(|one| due.contains(one)).collect();
-                    self.announce(&due).await;
+                    let current = self.desired.borrow().bindings.clone();
+                    let current = current.into_iter().filter(|one| due.contains(&one.address));
+                    self.announce(&current.collect::<Vec<_>>()).await;
                 }
                 _ = refresh.tick() => {
                     self.forgive(&mut unable);
-                    // Whatever event was missed.
-                    self.report_interfaces().await?;
+                    // Whatever event was missed; that a tcx link went has none.
+                    let risen = self.report_interfaces().await?;
+                    self.pass(&mut announcements, &mut unable, &obstruct).await?;
                     let bindings = self.desired.borrow().bindings.clone();
                     if let Err(error) = self.kernel.refresh(&bindings, VALID_LIFETIME).await {
                         tracing::warn!(%error, "addresses were not refreshed");
-                        self.pass(&mut announcements, &mut unable).await?;
                     }
+                    announcements.schedule(&on(&bindings, &risen));
                 }
             }
         }
@@ -126,31 +143,48 @@ impl KernelThread {
         &mut self,
         announcements: &mut Announcements,
         unable: &mut BTreeMap<String, Instant>,
+        obstruct: &mpsc::Sender<Obstructed>,
     ) -> anyhow::Result<()> {
         let desired = self.desired.borrow_and_update().clone();
         let made = self.kernel.reconcile(&desired.bindings, &desired.owned, VALID_LIFETIME).await;
         let added = match made {
             Ok(report) => {
                 self.programmed.send_replace(desired.serial);
-                let bound = |one: &&Binding| report.bound.contains(&one.address);
-                desired.bindings.iter().filter(bound).cloned().collect()
+                let bound: BTreeSet<IpAddr> = report.bound.into_iter().collect();
+                let new = |one: &&Binding| bound.contains(&one.address);
+                desired.bindings.iter().filter(new).cloned().collect()
+            }
+            // The fence was given newer wishes already. They are on their way here too.
+            Err(DataplaneError::Unfenced { address, .. }) => {
+                tracing::debug!(%address, "not behind the fence any more");
+                Vec::new()
             }
             Err(error) => {
-                let actual = self.kernel.addresses.read().await?;
-                let there = |one: &Binding| actual.iter().any(|bound| one.is(bound));
-                let (there, missing): (Vec<_>, Vec<_>) =
-                    desired.bindings.iter().cloned().partition(there);
-                tracing::error!(%error, missing = missing.len(), "addresses could not be bound");
+                let missing = self.missing(&desired.bindings).await?;
+                tracing::error!(%error, missing = missing.len(), "addresses can't be served");
                 self.give_up(&missing, &error.to_string(), unable);
-                there
+                Vec::new()
             }
         };
         if !added.is_empty() {
             self.announce(&added).await;
             announcements.schedule(&added);
+            self.judge_settings(&added);
             self.look_for_rivals(&added);
+            self.look_for_other_fences(&added, obstruct);
         }
         Ok(())
+    }
+
+    /// What of it can't be served. Where the fence has a hole, all.
+    async fn missing(&self, bindings: &[Binding]) -> anyhow::Result<Vec<Binding>> {
+        let fence = self.kernel.fence.as_ref().map(Fence::unguarded).transpose();
+        if !fence.is_ok_and(|unguarded| unguarded.is_none_or(|some| some.is_empty())) {
+            return Ok(bindings.to_vec());
+        }
+        let actual = self.kernel.addresses.read().await?;
+        let there = |one: &&Binding| actual.iter().any(|bound| one.is(bound));
+        Ok(bindings.iter().filter(|one| !there(one)).cloned().collect())
     }
 
     /// A lease that can't be served is another's to serve.
@@ -174,6 +208,41 @@ impl KernelThread {
         }
     }
 
+    /// Says once what makes VIPs on an interface misbehave.
+    fn judge_settings(&mut self, taken: &[Binding]) {
+        for one in taken {
+            if self.judged.insert(one.interface.clone()) {
+                for sysctl::Finding { name, is, should_be, why } in sysctl::check(&one.interface) {
+                    tracing::warn!("{name} is {is}, better {should_be}: {why}");
+                }
+            }
+        }
+    }
+
+    /// The fence of a node that is no more, of this machine's, would go on dropping our VIPs.
+    fn look_for_other_fences(&self, taken: &[Binding], obstruct: &mpsc::Sender<Obstructed>) {
+        let Some(pin_dir) = self.pin_dir.clone() else { return };
+        let taken: BTreeSet<IpAddr> = taken.iter().map(|one| one.address).collect();
+        let obstruct = obstruct.clone();
+        // It asks the kernel for every program that is loaded.
+        tokio::task::spawn_blocking(move || match Fence::obstructing(&pin_dir, &taken) {
+            Ok(others) => {
+                for (path, addresses) in others {
+                    let why = format!(
+                        "the fence of another node, {}, hangs here and drops it; if that node is \
+                         no more: leasehold doctor --remove-fence {}",
+                        path.display(),
+                        path.display()
+                    );
+                    tracing::error!(?addresses, "{why}");
+                    // Where so many wait already, the rest is told after the next takeover.
+                    let _ = obstruct.try_send((addresses, why));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "other fences could not be looked for"),
+        });
+    }
+
     /// Nobody else in the cluster answers now. A machine outside of it may, and the fence can't
     /// stop that one: all there is to do is to say so.
     fn look_for_rivals(&self, taken: &[Binding]) {
@@ -187,7 +256,8 @@ impl KernelThread {
             let desired = self.desired.clone();
             tokio::task::spawn_blocking(move || {
                 let heard = probe::who_answers(&interface, &addresses, RIVALS_ANSWER_WITHIN);
-                let desired = desired.borrow();
+                // A copy: whoever reads the log may be slow, and the lease thread writes here.
+                let desired = desired.borrow().clone();
                 for (address, rivals) in heard.unwrap_or_default() {
                     // It may be another director's by now.
                     if desired.bindings.iter().any(|one| one.address == address) {
@@ -203,14 +273,17 @@ impl KernelThread {
         }
     }
 
-    async fn report_interfaces(&mut self) -> anyhow::Result<()> {
+    /// Tells the leader which interfaces are up. Returns those that were not when last told.
+    async fn report_interfaces(&mut self) -> anyhow::Result<BTreeSet<String>> {
         let up = links::interfaces_up(self.kernel.addresses.handle()).await?;
+        let mut risen = BTreeSet::new();
         self.eligibility.send_if_modified(|one| {
+            risen = up.difference(&one.interfaces_up).cloned().collect();
             let differs = one.interfaces_up != up;
             one.interfaces_up = up;
             differs
         });
-        Ok(())
+        Ok(risen)
     }
 
     fn forgive(&self, unable: &mut BTreeMap<String, Instant>) {
@@ -228,11 +301,20 @@ impl KernelThread {
     }
 }
 
+/// Those of `bindings` that are on one of `interfaces`.
+fn on(bindings: &[Binding], interfaces: &BTreeSet<String>) -> Vec<Binding> {
+    bindings.iter().filter(|one| interfaces.contains(&one.interface)).cloned().collect()
+}
+
 impl Announcements {
     fn schedule(&mut self, bindings: &[Binding]) {
+        if bindings.is_empty() {
+            return;
+        }
         let now = Instant::now();
+        let addresses: BTreeSet<IpAddr> = bindings.iter().map(|one| one.address).collect();
         for delay in ANNOUNCE_AT {
-            self.due.push((now + delay, bindings.to_vec()));
+            self.due.push((now + delay, addresses.clone()));
         }
     }
 
@@ -242,11 +324,11 @@ impl Announcements {
     }
 
     /// What is due, once however often. It may be another's by now.
-    fn take_due(&mut self) -> Vec<Binding> {
+    fn take_due(&mut self) -> BTreeSet<IpAddr> {
         let now = Instant::now();
         let (due, later) =
             std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
         self.due = later;
-        due.into_iter().flat_map(|(_, bindings): (_, Vec<Binding>)| bindings).collect()
+        due.into_iter().flat_map(|(_, addresses): (_, BTreeSet<IpAddr>)| addresses).collect()
     }
 }

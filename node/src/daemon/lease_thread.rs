@@ -94,7 +94,7 @@ pub(crate) async fn run(inputs: Inputs) {
         causes: BTreeMap::new(),
         renewals: JoinSet::new(),
         releases: JoinSet::new(),
-        programmed: 0,
+        fenced: Arc::default(),
         suspended: suspended(),
         inputs,
     };
@@ -116,8 +116,9 @@ struct LeaseThread {
     causes: BTreeMap<GroupId, Cause>,
     renewals: JoinSet<Answered>,
     releases: JoinSet<()>,
-    /// The state's index that the fence reflects.
-    programmed: u64,
+    /// The state that the fence reflects. Nothing newer is published: an address that is not
+    /// behind the fence yet must not be bound.
+    fenced: Arc<State>,
     /// How long this machine has been suspended since boot.
     suspended: Duration,
 }
@@ -164,8 +165,7 @@ impl LeaseThread {
                 Some(_) = self.releases.join_next() => {}
                 changed = self.inputs.programmed.changed(), if !self.lingering.is_empty() => {
                     if changed.is_err() { return }
-                    let state = self.inputs.state.borrow().clone();
-                    self.map_addresses(&state);
+                    self.map_addresses(&self.fenced.clone());
                 }
                 () = tokio::time::sleep(pause) => {
                     let late = boot_now().since(due);
@@ -186,6 +186,7 @@ impl LeaseThread {
     fn handle_state(&mut self) {
         let state = self.inputs.state.borrow_and_update().clone();
         self.map_addresses(&state);
+        self.fenced = state.clone();
         let node = self.inputs.node;
         // Until the log knows of this start, leases recorded for this node are an earlier start's.
         let started = state.members.get(&node).map(|member| member.incarnation);
@@ -200,7 +201,6 @@ impl LeaseThread {
             }
         }
         self.drain();
-        self.programmed = state.applied;
         self.publish();
     }
 
@@ -266,19 +266,19 @@ impl LeaseThread {
             differs
         });
         let leading = self.inputs.leadership.borrow().is_leader;
-        self.inputs.guard.beat(&self.inputs.state.borrow(), leading);
+        self.inputs.guard.beat(&self.fenced, self.mapped.keys(), leading);
         self.holder.poll_timeout().map_or(beat, |(due, _)| due.min(beat))
     }
 
     fn renew(&mut self, sent: BootNanos, leases: Vec<(GroupId, Epoch)>) {
         let eligibility = self.inputs.eligibility.borrow_and_update().clone();
-        let call = self.inputs.to_leader.renew(leases, self.programmed, eligibility);
+        let call = self.inputs.to_leader.renew(leases, self.fenced.applied, eligibility);
         self.renewals.spawn(async move { (sent, call.await) });
     }
 
     /// Tells the other thread which addresses belong in the kernel.
     fn publish(&mut self) {
-        let state = self.inputs.state.borrow().clone();
+        let state = self.fenced.clone();
         let mut bindings = Vec::new();
         let open = state.held_by(self.inputs.node);
         for held in open.iter().filter(|one| {

@@ -10,4 +10,4 @@ mod start;
 mod stop;
 pub(crate) mod to_leader;
 
-pub(crate) use start::{Settings, pin_dir, run};
+pub(crate) use start::{PINS, Settings, pin_dir, run};

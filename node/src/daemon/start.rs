@@ -2,6 +2,7 @@
 
 use crate::Group;
 use leasehold_raft::network::Channels;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -220,7 +221,18 @@ fn kernel_thread(pin_dir: Option<PathBuf>, parts: KernelParts) -> anyhow::Result
             Ok(kernel) => kernel,
             Err(error) => stop::die(&format!("no netlink: {error}")),
         };
-        let run = KernelThread { kernel, desired, programmed, eligibility, orders, state }.run();
+        let judged = BTreeSet::new();
+        let thread = KernelThread {
+            kernel,
+            desired,
+            programmed,
+            eligibility,
+            orders,
+            state,
+            pin_dir,
+            judged,
+        };
+        let run = thread.run();
         if let Err(error) = run.await {
             stop::die(&format!("the kernel can't be driven: {error:#}"));
         }
@@ -258,8 +270,11 @@ fn timing(directory: &mut Directory, profile: Option<Profile>) -> anyhow::Result
     Ok(timing)
 }
 
+/// Where every node of this machine pins its fence.
+pub(crate) const PINS: &str = "/sys/fs/bpf/leasehold";
+
 pub(crate) fn pin_dir(identity: &Identity) -> PathBuf {
-    Path::new("/sys/fs/bpf/leasehold").join(format!("{}-{}", identity.cluster(), identity.node()))
+    Path::new(PINS).join(format!("{}-{}", identity.cluster(), identity.node()))
 }
 
 /// Loads the fence, or adopts the one that an earlier start left, and closes it: nothing that

@@ -42,6 +42,8 @@ pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut child_ended = signal(SignalKind::child())?;
+    // It may have ended before anybody listened.
+    check_guard(&mut running.guard)?;
     // No service manager, no notification: both are fine.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(node = %running.node, dir = %running.directory.path().display(), "up");
@@ -49,13 +51,7 @@ pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = child_ended.recv() => {
-                if let Some(status) = running.guard.try_wait().context("asking after the guard")? {
-                    // A daemon without a guard would still be fenced, only later: start again
-                    // from a clean state, as with any other part that fails.
-                    die(&format!("the guard ended ({status})"));
-                }
-            }
+            _ = child_ended.recv() => check_guard(&mut running.guard)?,
             why = running.group.fatal() => die(&format!("consensus stopped: {why}")),
             ended = &mut running.serving.peers => return ended.context("the peer service")?,
             ended = &mut running.serving.local => return ended.context("the control service")?,
@@ -64,6 +60,15 @@ pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
     tracing::info!("told to stop: handing over");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop(running).await
+}
+
+/// A daemon without a guard would still be fenced, only later: start again from a clean state, as
+/// with any other part that fails.
+fn check_guard(guard: &mut Child) -> anyhow::Result<()> {
+    match guard.try_wait().context("asking after the guard")? {
+        Some(status) => die(&format!("the guard ended ({status})")),
+        None => Ok(()),
+    }
 }
 
 async fn stop(running: Running) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use leasehold_dataplane::fence::{Fence, Gate, Hook};
+use leasehold_dataplane::fence::{Fence, Hook};
 use leasehold_dataplane::sysctl;
 use nix::sys::utsname::uname;
 use nix::time::{ClockId, clock_getres, clock_gettime};
@@ -52,23 +52,23 @@ fn fence() -> Finding {
 
 /// Other fences that guard one of these addresses here: a packet must pass them all.
 pub(super) fn other_fences(pin_dir: &Path, vips: &BTreeSet<IpAddr>) -> Vec<Finding> {
-    let others = match Fence::others_beside(pin_dir) {
-        Ok(others) => others,
-        Err(error) => return vec![Finding::warning("fence", error.to_string())],
-    };
-    let mut found = Vec::new();
-    for other in others {
-        let guarded = Gate::adopt(&other).and_then(|gate| gate.vips()).unwrap_or_default();
-        if let Some(vip) = guarded.keys().find(|vip| vips.contains(vip)) {
-            let text = format!(
-                "{} guards {vip} on this machine too, and drops it: if the node it names is no \
-                 more, remove that directory, then restart the daemon",
-                other.display()
-            );
-            found.push(Finding::failure("fence", text));
+    match Fence::obstructing(pin_dir, vips) {
+        Err(error) => vec![Finding::warning("fence", error.to_string())],
+        Ok(others) => {
+            let told = others.into_iter().map(|(other, guarded)| {
+                let other = other.display();
+                Finding::failure(
+                    "fence",
+                    format!(
+                        "{other} guards {} here too, and drops it: if the node that it names is no \
+                         more, run leasehold doctor --remove-fence {other}",
+                        guarded[0]
+                    ),
+                )
+            });
+            told.collect()
         }
     }
-    found
 }
 
 /// Leases are measured in `CLOCK_BOOTTIME`, whatever the wall clock does.

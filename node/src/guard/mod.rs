@@ -9,14 +9,14 @@
 mod lock;
 mod report;
 
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use leasehold_dataplane::fence::Gate;
+use leasehold_raft::identity::Identity;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal};
 
@@ -38,24 +38,28 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     nix::unistd::setsid().context("guard: setsid")?;
     ignore_termination()?;
     let _lock = lock::take(&settings.data_dir)?;
+    // All that is needed later is read now: the disk or the pins may be what kills the daemon.
+    let (_, identity) = Identity::read(&settings.data_dir)?;
+    let mut gate = settings.pin_dir.as_deref().map(Gate::adopt).transpose()?;
     let daemon = Pid::from_raw(settings.daemon).context("guard: --daemon wants a process id")?;
     let handle = pidfd_open(daemon, PidfdFlags::empty());
     let charge = if getppid() == Some(daemon) {
+        let handle = handle.context("guard: a handle on the daemon")?;
         match watch(settings.hung_after)? {
             End::Dismissed => return Ok(()),
-            End::Silent(charge) => charge,
+            End::Silent(charge) => {
+                // It may be dead already.
+                let _ = pidfd_send_signal(&handle, Signal::KILL);
+                wait_until_gone(handle.as_fd())?;
+                charge
+            }
         }
     } else {
-        // It died before this process came up: it held nothing then.
+        // It died before this process came up, and held nothing then. Its number may be
+        // another's by now.
         Charge::default()
     };
-    tracing::warn!(leases = charge.leases.len(), "the daemon is gone or hung: taking over");
-    if let Ok(handle) = handle {
-        // It may be dead already.
-        let _ = pidfd_send_signal(&handle, Signal::KILL);
-        wait_until_gone(handle.as_fd())?;
-    }
-    finish(settings.pin_dir.as_deref(), &settings.data_dir, &charge)
+    finish(gate.as_mut(), identity, &charge)
 }
 
 enum End {
@@ -106,21 +110,41 @@ fn wait_until_gone(handle: std::os::fd::BorrowedFd<'_>) -> anyhow::Result<()> {
     }
 }
 
-fn finish(pin_dir: Option<&Path>, data_dir: &Path, charge: &Charge) -> anyhow::Result<()> {
+/// Nothing is logged before it is done: whoever should read the log may be what is stuck.
+fn finish(gate: Option<&mut Gate>, identity: Identity, charge: &Charge) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if let Some(pin_dir) = pin_dir {
-        let mut gate = Gate::adopt(pin_dir).context("guard: adopting the fence")?;
-        gate.close_all().context("guard: closing the fence")?;
-    }
     runtime.block_on(async {
-        // The fence is closed, so the leases are over: the addresses may take their time.
-        let told = report::tell_peers(data_dir, charge).await;
-        if pin_dir.is_some() {
-            let stripped = leasehold_dataplane::strip(pin_dir, &BTreeSet::new()).await;
-            stripped.context("guard: unbinding addresses")?;
+        let told = match gate {
+            // A witness has no addresses.
+            None if charge.vips.is_empty() => report::tell_peers(identity, charge).await,
+            None => {
+                strip(None, charge).await?;
+                report::tell_peers(identity, charge).await
+            }
+            Some(gate) => {
+                gate.close_all().context("guard: closing the fence")?;
+                // The leases are over: the addresses may take their time.
+                let told = report::tell_peers(identity, charge).await;
+                strip(Some(gate), charge).await?;
+                told
+            }
+        };
+        tracing::warn!(leases = charge.leases.len(), "the daemon was gone or hung: finished it");
+        for (peer, outcome) in told {
+            match outcome {
+                Ok(()) => tracing::info!(%peer, "told of the daemon's end"),
+                Err(error) => {
+                    tracing::warn!(%peer, %error, "could not be told of the daemon's end");
+                }
+            }
         }
-        told
+        Ok(())
     })
+}
+
+async fn strip(gate: Option<&mut Gate>, charge: &Charge) -> anyhow::Result<()> {
+    let stripped = leasehold_dataplane::strip(gate, &charge.vips).await;
+    stripped.map(drop).context("guard: unbinding addresses")
 }
 
 fn ignore_termination() -> anyhow::Result<()> {

@@ -1,10 +1,10 @@
 //! Telling the group that a daemon is dead.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use leasehold_model::NodeId;
 use leasehold_proto::peer::DaemonDiedRequest;
 use leasehold_proto::peer::lease_client::LeaseClient;
@@ -20,10 +20,12 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// A peer that is up answers a handshake within this.
 const HANDSHAKE: Duration = Duration::from_millis(200);
 
+/// What became of telling each peer.
+pub(super) type Told = Vec<(NodeId, anyhow::Result<()>)>;
+
 /// Tells every peer at once. Where the daemon led, the first that can be reached is asked to stand
 /// for election; the rest would wait until they notice by themselves.
-pub(super) async fn tell_peers(data_dir: &Path, charge: &Charge) -> anyhow::Result<()> {
-    let (_, identity) = Identity::read(data_dir)?;
+pub(super) async fn tell_peers(identity: Identity, charge: &Charge) -> Told {
     let identity = Arc::new(identity);
     let mut calls = JoinSet::new();
     // Whether somebody was asked already, or nobody has to be.
@@ -37,11 +39,21 @@ pub(super) async fn tell_peers(data_dir: &Path, charge: &Charge) -> anyhow::Resu
         };
         calls.spawn(tell(identity.clone(), peer, address, request, asked.clone()));
     }
-    let all = async { while calls.join_next().await.is_some() {} };
-    if tokio::time::timeout(LIMIT, all).await.is_err() {
-        tracing::warn!("not every peer could be told in {LIMIT:?}");
+    let mut told = Told::new();
+    let all = async {
+        while let Some(done) = calls.join_next().await {
+            // A call that panicked told nobody, like one that is still under way at the end.
+            told.extend(done.ok());
+        }
+    };
+    let _ = tokio::time::timeout(LIMIT, all).await;
+    for (peer, _) in &charge.peers {
+        let silent = || Err(anyhow!("no answer within {LIMIT:?}"));
+        if !told.iter().any(|(one, _)| one == peer) {
+            told.push((*peer, silent()));
+        }
     }
-    Ok(())
+    told
 }
 
 async fn tell(
@@ -50,7 +62,7 @@ async fn tell(
     address: String,
     mut request: DaemonDiedRequest,
     asked: Arc<AtomicBool>,
-) {
+) -> (NodeId, anyhow::Result<()>) {
     let told = async {
         let endpoint = identity.endpoint(peer, &address)?.tcp_nodelay(true);
         let channel = tokio::time::timeout(HANDSHAKE, endpoint.connect()).await??;
@@ -59,8 +71,5 @@ async fn tell(
         LeaseClient::new(channel).daemon_died(request).await?;
         anyhow::Ok(())
     };
-    match told.await {
-        Ok(()) => tracing::info!(%peer, "told of the daemon's end"),
-        Err(error) => tracing::warn!(%peer, %error, "could not be told of the daemon's end"),
-    }
+    (peer, told.await)
 }
