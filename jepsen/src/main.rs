@@ -135,16 +135,24 @@ fn run(bench: Bench) -> Result<bool, LabError> {
         }
         Bench::Steady => {
             println!(
-                "| VIPs | CPU % | RSS MiB | takeover ms | duplicates |\n| --- | --- | --- | --- | --- |"
+                "| VIPs | CPU % | RSS MiB | packets/s | kB/s | netlink requests/s | takeover ms | \
+                 duplicates |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
             );
             let mut good = true;
             for vips in [1, 100, 1000] {
                 let cost = steady::cost(binary.clone(), vips)?;
-                let steady::Cost { cpu_percent, rss_mib, takeover_ms, duplicates, .. } = cost;
+                let netlink =
+                    cost.netlink.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
                 println!(
-                    "| {vips} | {cpu_percent:.1} | {rss_mib:.0} | {takeover_ms:.0} | {duplicates} |"
+                    "| {vips} | {:.1} | {:.0} | {:.0} | {:.1} | {netlink} | {:.0} | {} |",
+                    cost.cpu_percent,
+                    cost.rss_mib,
+                    cost.packets,
+                    cost.kilobytes,
+                    cost.takeover_ms,
+                    cost.duplicates
                 );
-                good &= duplicates == 0;
+                good &= cost.duplicates == 0;
             }
             Ok(good)
         }

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_lab::cluster::{Cluster, Plan, SOON, instance};
-use leasehold_lab::{LabError, Result, now_ns, until};
+use leasehold_lab::{Host, LabError, Result, now_ns, until};
 
 /// How long the cost is measured.
 const SPAN: Duration = Duration::from_secs(10);
+
+/// How long netlink requests are counted.
+const TRACED: Duration = Duration::from_secs(5);
 
 /// VRRP can name no more in one advert.
 const PER_INSTANCE: usize = 250;
@@ -19,6 +22,11 @@ pub struct Cost {
     pub vips: u16,
     pub cpu_percent: f64,
     pub rss_mib: f64,
+    /// Packets in and out, a second: renewals, heartbeats and their acknowledgements by TCP.
+    pub packets: f64,
+    pub kilobytes: f64,
+    /// Requests to the kernel by netlink, a second. Absent without strace.
+    pub netlink: Option<f64>,
     /// From kill -9 of the daemon to the last VIP's answer by the next holder.
     pub takeover_ms: f64,
     pub duplicates: usize,
@@ -52,11 +60,14 @@ pub fn cost(binary: PathBuf, vips: u16) -> Result<Cost> {
     }
     observer.stop()?;
     let pid = cluster.daemon(holder)?.pid();
+    let wire = Wire::of(&cluster.nodes()[holder].host)?;
     let (start, from) = (ticks(pid)?, now_ns());
     let end = from + u64::try_from(SPAN.as_nanos()).unwrap_or(u64::MAX);
     until("time to pass", SPAN + SOON, || (now_ns() >= end).then_some(()))?;
     let used = (ticks(pid)? - start) as f64 / 100.0;
     let elapsed = (now_ns() - from) as f64 / 1e9;
+    let passed = Wire::of(&cluster.nodes()[holder].host)?;
+    let netlink = netlink_rate(&cluster, holder)?;
     let observer = cluster.lan.observe(&cluster.client, &asked)?;
     observer.wait_for_all(SOON)?;
     let rss = rss_mib(pid)?;
@@ -72,9 +83,48 @@ pub fn cost(binary: PathBuf, vips: u16) -> Result<Cost> {
         vips,
         cpu_percent: 100.0 * used / elapsed,
         rss_mib: rss,
+        packets: (passed.packets - wire.packets) as f64 / elapsed,
+        kilobytes: (passed.bytes - wire.bytes) as f64 / 1e3 / elapsed,
+        netlink,
         takeover_ms: worst,
         duplicates,
     })
+}
+
+/// What has passed a host's interface, both ways.
+struct Wire {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Wire {
+    fn of(host: &Host) -> Result<Wire> {
+        let text = host.ip("-s -j link show dev eth0")?;
+        let all: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| LabError::Argument(error.to_string()))?;
+        let counters = &all[0]["stats64"];
+        let sum = |what: &str| {
+            let of = |side: &str| counters[side][what].as_u64().unwrap_or(0);
+            of("rx") + of("tx")
+        };
+        Ok(Wire { packets: sum("packets"), bytes: sum("bytes") })
+    }
+}
+
+/// Counts what the daemon sends on netlink sockets, by a tracer that slows it: not while its cost
+/// is measured.
+fn netlink_rate(cluster: &Cluster, holder: usize) -> Result<Option<f64>> {
+    let pid = cluster.daemon(holder)?.pid().to_string();
+    let seconds = TRACED.as_secs().to_string();
+    let script = format!(
+        "timeout {seconds} strace -f -qq -yy -e trace=sendto,sendmsg -p {pid} 2>&1 | \
+         grep -c 'NETLINK' || true"
+    );
+    if cluster.client.run("sh", &["-c", "command -v strace"]).is_err() {
+        return Ok(None);
+    }
+    let counted = cluster.client.run("sh", &["-c", &script])?;
+    Ok(counted.trim().parse::<f64>().ok().map(|count| count / TRACED.as_secs_f64()))
 }
 
 /// User and system time of a process, in ticks of 10 ms (proc(5), fields 14 and 15).
