@@ -121,6 +121,10 @@ pub(super) struct Run {
     /// Refuse to start unless the cluster was made with this timing.
     #[arg(long, value_name = "default|fast|wan")]
     pub(super) profile: Option<Profile>,
+    /// What stops this node's answers when a lease ends: a BPF program, or, where the kernel gives
+    /// none, the addresses' lifetime, which is coarser and less safe and needs the wan profile.
+    #[arg(long, value_enum, default_value = "bpf", value_name = "bpf|address-lifetime")]
+    pub(super) fence: Fence,
     /// The storage engine of a data directory that has none yet.
     #[arg(long, value_name = "redb|sled")]
     pub(super) engine: Option<EngineKind>,
@@ -134,6 +138,12 @@ pub(super) struct Guard {
     pub(super) hung_after_ms: u64,
     #[arg(long)]
     pub(super) pin_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Fence {
+    Bpf,
+    AddressLifetime,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

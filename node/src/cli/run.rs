@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::args::{Guard, Run};
+use super::args::{Fence, Guard, Run};
 use crate::{daemon, guard};
 
 pub(super) fn run(data_dir: PathBuf, args: &Run) -> anyhow::Result<()> {
     log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let settings = daemon::Settings { data_dir, profile: args.profile, engine: args.engine };
+    let fence = match args.fence {
+        Fence::Bpf => daemon::FenceKind::Bpf,
+        Fence::AddressLifetime => daemon::FenceKind::AddressLifetime,
+    };
+    let settings = daemon::Settings { data_dir, profile: args.profile, engine: args.engine, fence };
     let result = runtime.block_on(daemon::run(settings));
     // Tasks that still wait for a peer must not keep a stopped daemon alive.
     runtime.shutdown_timeout(Duration::from_millis(200));

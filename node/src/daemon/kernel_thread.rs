@@ -9,15 +9,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_dataplane::fence::Fence;
+use leasehold_dataplane::fence::{Fence, boot_now};
 use leasehold_dataplane::plan::Binding;
 use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links, probe, sysctl};
-use leasehold_model::Eligibility;
+use leasehold_model::{Eligibility, GroupId};
 use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::lease_thread::{Desired, Order};
+use super::lease_thread::{Desired, OpenLeases, Order};
+use super::lifetime::lifetime;
 
 /// The kernel's own sweeper: how long an address outlives whoever renews it. An interface that
 /// appears after that one's death has no fence, so it is short.
@@ -49,6 +50,8 @@ pub(crate) struct KernelThread {
     pub(crate) state: watch::Receiver<Arc<State>>,
     /// Where this node's fence is pinned, if it has one.
     pub(crate) pin_dir: Option<PathBuf>,
+    /// Where the addresses' lifetime is the fence: until when each lease is good.
+    pub(crate) leases: Option<watch::Receiver<OpenLeases>>,
     /// Interfaces whose settings were looked at.
     pub(crate) judged: BTreeSet<String>,
 }
@@ -90,6 +93,10 @@ impl KernelThread {
                     if changed.is_err() { return Ok(()) }
                     self.pass(&mut announcements, &mut unable, &obstruct).await?;
                 }
+                changed = renewed(&mut self.leases) => {
+                    if changed.is_err() { return Ok(()) }
+                    self.refresh().await;
+                }
                 event = changes.next() => match event {
                     Event::AddressAdded { .. } => {}
                     Event::AddressRemoved { address } => {
@@ -129,10 +136,8 @@ impl KernelThread {
                     // Whatever event was missed; that a tcx link went has none.
                     let risen = self.report_interfaces().await?;
                     self.pass(&mut announcements, &mut unable, &obstruct).await?;
+                    self.refresh().await;
                     let bindings = self.desired.borrow().bindings.clone();
-                    if let Err(error) = self.kernel.refresh(&bindings, VALID_LIFETIME).await {
-                        tracing::warn!(%error, "addresses were not refreshed");
-                    }
                     announcements.schedule(&on(&bindings, &risen));
                 }
             }
@@ -145,8 +150,11 @@ impl KernelThread {
         unable: &mut BTreeMap<String, Instant>,
         obstruct: &mpsc::Sender<Obstructed>,
     ) -> anyhow::Result<()> {
-        let desired = self.desired.borrow_and_update().clone();
-        let made = self.kernel.reconcile(&desired.bindings, &desired.owned, VALID_LIFETIME).await;
+        let mut desired = self.desired.borrow_and_update().clone();
+        let lifetimes = self.lifetimes(&desired.bindings);
+        desired.bindings.retain(|one| lifetimes.contains_key(&one.group));
+        let shortest = lifetimes.values().min().copied().unwrap_or(VALID_LIFETIME);
+        let made = self.kernel.reconcile(&desired.bindings, &desired.owned, shortest).await;
         let added = match made {
             Ok(report) => {
                 self.programmed.send_replace(desired.serial);
@@ -174,6 +182,36 @@ impl KernelThread {
             self.look_for_other_fences(&added, obstruct);
         }
         Ok(())
+    }
+
+    /// How long the addresses of each group may stay without another renewal. A group that is
+    /// missing has no time left.
+    fn lifetimes(&self, bindings: &[Binding]) -> BTreeMap<GroupId, Duration> {
+        let groups = bindings.iter().map(|one| one.group);
+        let Some(leases) = &self.leases else {
+            return groups.map(|group| (group, VALID_LIFETIME)).collect();
+        };
+        let (leases, now) = (leases.borrow(), boot_now());
+        let left =
+            groups.filter_map(|group| Some((group, lifetime(leases.get(&group)?.until, now)?)));
+        left.collect()
+    }
+
+    /// Renews lifetimes.
+    async fn refresh(&self) {
+        let bindings = self.desired.borrow().bindings.clone();
+        let mut by_lifetime: BTreeMap<Duration, Vec<Binding>> = BTreeMap::new();
+        let lifetimes = self.lifetimes(&bindings);
+        for one in bindings {
+            if let Some(left) = lifetimes.get(&one.group) {
+                by_lifetime.entry(*left).or_default().push(one);
+            }
+        }
+        for (left, some) in by_lifetime {
+            if let Err(error) = self.kernel.refresh(&some, left).await {
+                tracing::warn!(%error, "addresses were not refreshed");
+            }
+        }
     }
 
     /// What of it can't be served. Where the fence has a hole, all.
@@ -298,6 +336,16 @@ impl KernelThread {
     fn order(&self, order: Order) {
         // Where the queue is full, the surrender comes again with the next pass.
         let _ = self.orders.try_send(order);
+    }
+}
+
+/// Resolves when a lease was renewed whose addresses' lifetime has to follow.
+async fn renewed(
+    leases: &mut Option<watch::Receiver<OpenLeases>>,
+) -> Result<(), watch::error::RecvError> {
+    match leases {
+        Some(leases) => leases.changed().await,
+        None => std::future::pending().await,
     }
 }
 

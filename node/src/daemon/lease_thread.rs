@@ -43,6 +43,17 @@ pub(crate) struct OpenLease {
     pub(crate) until: BootNanos,
 }
 
+/// What stops this node's answers when a lease ends.
+pub(crate) enum Fencing {
+    /// The BPF program's deadlines.
+    Program(Box<(Fence, Gate)>),
+    /// The addresses' own lifetimes, which the kernel thread sets: an address that is bound
+    /// answers, so nothing is given up before it is unbound.
+    Lifetime,
+    /// A witness answers for nothing.
+    Nothing,
+}
+
 pub(crate) type OpenLeases = BTreeMap<GroupId, OpenLease>;
 
 /// Orders to the thread.
@@ -63,8 +74,7 @@ pub(crate) struct Inputs {
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) eligibility: watch::Receiver<Eligibility>,
     pub(crate) orders: mpsc::Receiver<Order>,
-    /// Absent on a witness.
-    pub(crate) fence: Option<(Fence, Gate)>,
+    pub(crate) fencing: Fencing,
     pub(crate) to_leader: ToLeader,
     pub(crate) guard: GuardLine,
     pub(crate) desired: watch::Sender<Desired>,
@@ -82,9 +92,9 @@ const UNBIND_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) async fn run(inputs: Inputs) {
     let now = boot_now();
     // What an earlier start left behind the fence may be bound still.
-    let adopted = match &inputs.fence {
-        Some((_, gate)) => gate.vips().unwrap_or_else(|error| fatal(&error)),
-        None => BTreeMap::new(),
+    let adopted = match &inputs.fencing {
+        Fencing::Program(program) => program.1.vips().unwrap_or_else(|error| fatal(&error)),
+        Fencing::Lifetime | Fencing::Nothing => BTreeMap::new(),
     };
     let mut thread = LeaseThread {
         holder: Holder::new(inputs.timing, now),
@@ -94,7 +104,9 @@ pub(crate) async fn run(inputs: Inputs) {
         causes: BTreeMap::new(),
         renewals: JoinSet::new(),
         releases: JoinSet::new(),
+        given_up: Vec::new(),
         fenced: Arc::default(),
+        reflected: 0,
         suspended: suspended(),
         inputs,
     };
@@ -116,9 +128,13 @@ struct LeaseThread {
     causes: BTreeMap<GroupId, Cause>,
     renewals: JoinSet<Answered>,
     releases: JoinSet<()>,
+    /// Releases that wait until the serial of their unbinding is carried out.
+    given_up: Vec<(u64, GroupId, Epoch)>,
     /// The state that the fence reflects. Nothing newer is published: an address that is not
     /// behind the fence yet must not be bound.
     fenced: Arc<State>,
+    /// The index up to which what this node answers for follows the log.
+    reflected: u64,
     /// How long this machine has been suspended since boot.
     suspended: Duration,
 }
@@ -163,9 +179,10 @@ impl LeaseThread {
                     Some(Order::Stop) | None => return self.stop().await,
                 },
                 Some(_) = self.releases.join_next() => {}
-                changed = self.inputs.programmed.changed(), if !self.lingering.is_empty() => {
+                changed = self.inputs.programmed.changed() => {
                     if changed.is_err() { return }
                     self.map_addresses(&self.fenced.clone());
+                    self.handle_unbound();
                 }
                 () = tokio::time::sleep(pause) => {
                     let late = boot_now().since(due);
@@ -202,13 +219,36 @@ impl LeaseThread {
         }
         self.drain();
         self.publish();
+        self.handle_unbound();
+    }
+
+    /// What was given up is not answered for any more: now it may be said.
+    fn handle_unbound(&mut self) {
+        let done = self.settled();
+        if done >= self.inputs.desired.borrow().serial {
+            self.reflected = self.fenced.applied;
+        }
+        for (_, group, epoch) in self.given_up.extract_if(.., |one| one.0 <= done) {
+            let cause = self.causes.get(&group).copied().unwrap_or(Cause::Stopped);
+            self.releases.spawn(self.inputs.to_leader.release(group, epoch, cause));
+        }
+    }
+
+    /// The last serial whose wishes this node has stopped answering for. The fence stops at once.
+    fn settled(&self) -> u64 {
+        match self.inputs.fencing {
+            Fencing::Program(_) | Fencing::Nothing => u64::MAX,
+            Fencing::Lifetime => *self.inputs.programmed.borrow(),
+        }
     }
 
     /// Puts every address of the configuration behind its group's deadline, and addresses that
     /// somebody else may still answer for behind one that never comes. An address that left the
     /// configuration stays fenced until the kernel is known not to have it.
     fn map_addresses(&mut self, state: &State) {
-        let Some((fence, _)) = &mut self.inputs.fence else { return };
+        if matches!(self.inputs.fencing, Fencing::Nothing) {
+            return;
+        }
         let mut vips = BTreeMap::new();
         for (_, group, instance, _) in state.instances() {
             for vip in &instance.virtual_ipaddress {
@@ -225,7 +265,9 @@ impl LeaseThread {
         self.lingering.retain(|_, unbound| *unbound > done);
         vips.extend(self.lingering.keys().map(|address| (*address, CLOSED)));
         if vips != self.mapped {
-            fence.set_vips(&vips).unwrap_or_else(|error| fatal(&error));
+            if let Fencing::Program(program) = &mut self.inputs.fencing {
+                program.0.set_vips(&vips).unwrap_or_else(|error| fatal(&error));
+            }
             self.mapped = vips;
         }
     }
@@ -233,38 +275,43 @@ impl LeaseThread {
     /// Carries out what the holder wants. Says when to call again.
     fn drain(&mut self) -> BootNanos {
         let mut changed = false;
+        let mut given_up = Vec::new();
         while let Some(command) = self.holder.poll_command() {
             match command {
                 HolderCommand::Renew { sent, leases } => self.renew(sent, leases),
                 HolderCommand::OpenUntil { group, epoch, deadline, first } => {
                     changed |= first;
                     self.deadlines.insert(group, OpenLease { epoch, until: deadline });
-                    if let Some((_, gate)) = &mut self.inputs.fence {
-                        gate.open_until(group, deadline).unwrap_or_else(|error| fatal(&error));
+                    if let Fencing::Program(program) = &mut self.inputs.fencing {
+                        let opened = program.1.open_until(group, deadline);
+                        opened.unwrap_or_else(|error| fatal(&error));
                     }
                 }
                 HolderCommand::Close { group, .. } => {
                     changed = true;
                     self.deadlines.remove(&group);
-                    if let Some((_, gate)) = &mut self.inputs.fence {
-                        gate.close(group).unwrap_or_else(|error| fatal(&error));
+                    if let Fencing::Program(program) = &mut self.inputs.fencing {
+                        program.1.close(group).unwrap_or_else(|error| fatal(&error));
                     }
                 }
                 HolderCommand::Release { group, epoch } => {
-                    let cause = self.causes.get(&group).copied().unwrap_or(Cause::Stopped);
-                    self.releases.spawn(self.inputs.to_leader.release(group, epoch, cause));
+                    given_up.push((group, epoch));
                 }
             }
         }
-        if changed {
-            self.publish();
-        }
-        let beat = boot_now().after(self.inputs.timing.renew_interval);
+        // First until when, then what: whoever binds asks how long it may.
         self.inputs.open.send_if_modified(|open| {
             let differs = *open != self.deadlines;
             open.clone_from(&self.deadlines);
             differs
         });
+        if changed {
+            self.publish();
+        }
+        let serial = self.inputs.desired.borrow().serial;
+        self.given_up.extend(given_up.into_iter().map(|(group, epoch)| (serial, group, epoch)));
+        self.handle_unbound();
+        let beat = boot_now().after(self.inputs.timing.renew_interval);
         let leading = self.inputs.leadership.borrow().is_leader;
         self.inputs.guard.beat(&self.fenced, self.mapped.keys(), leading);
         self.holder.poll_timeout().map_or(beat, |(due, _)| due.min(beat))
@@ -272,7 +319,7 @@ impl LeaseThread {
 
     fn renew(&mut self, sent: BootNanos, leases: Vec<(GroupId, Epoch)>) {
         let eligibility = self.inputs.eligibility.borrow_and_update().clone();
-        let call = self.inputs.to_leader.renew(leases, self.fenced.applied, eligibility);
+        let call = self.inputs.to_leader.renew(leases, self.reflected, eligibility);
         self.renewals.spawn(async move { (sent, call.await) });
     }
 
@@ -330,7 +377,7 @@ impl LeaseThread {
         self.drain();
         let serial = self.inputs.desired.borrow().serial;
         let unbound = self.inputs.programmed.wait_for(|done| *done >= serial);
-        if self.inputs.fence.is_some()
+        if !matches!(self.inputs.fencing, Fencing::Nothing)
             && !matches!(tokio::time::timeout(UNBIND_WITHIN, unbound).await, Ok(Ok(_)))
         {
             // Without a goodbye, the guard unbinds what is left.

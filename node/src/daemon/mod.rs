@@ -4,10 +4,11 @@ pub(crate) mod governor;
 mod guard_line;
 mod kernel_thread;
 pub(crate) mod lease_thread;
+mod lifetime;
 mod membership;
 pub(crate) mod situation;
 mod start;
 mod stop;
 pub(crate) mod to_leader;
 
-pub(crate) use start::{PINS, Settings, pin_dir, run};
+pub(crate) use start::{FenceKind, PINS, Settings, pin_dir, run};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use leasehold_dataplane::Kernel;
-use leasehold_dataplane::fence::{Fence, Gate};
+use leasehold_dataplane::fence::Fence;
 use leasehold_model::{Eligibility, NodeId, Role};
 use leasehold_raft::group::{GroupError, GroupSettings};
 use leasehold_raft::identity::{Directory, Identity, Refusals};
@@ -23,7 +23,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::governor;
 use super::guard_line;
 use super::kernel_thread::KernelThread;
-use super::lease_thread::{self, Desired, Inputs, OpenLeases, Order};
+use super::lease_thread::{self, Desired, Fencing, Inputs, OpenLeases, Order};
+use super::lifetime;
 use super::membership;
 use super::stop::{self, Running, Serving};
 use super::to_leader::ToLeader;
@@ -38,6 +39,14 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) profile: Option<Profile>,
     pub(crate) engine: Option<store::EngineKind>,
+    pub(crate) fence: FenceKind,
+}
+
+/// What stops a director's answers whatever has become of its processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FenceKind {
+    Bpf,
+    AddressLifetime,
 }
 
 /// Orders that may wait for the lease thread.
@@ -53,14 +62,19 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     guard::wait_for_predecessor(&settings.data_dir).await?;
     let timing = timing(&mut directory, settings.profile)?;
     let role = directory.settings().role;
+    if settings.fence == FenceKind::AddressLifetime && role == Role::Director {
+        lifetime::check(&timing)?;
+        lifetime::unbind_remainders(&directory).await?;
+    }
     let store = open_store(&mut directory, settings.engine)?;
     let incarnation = directory.settings().incarnation;
     let listener = bind(&directory.settings().listen)?;
     let socket = directory.listen_for_clients()?;
     // Last of what can be refused, and before anything that could take a lease up.
-    let fence = match role {
-        Role::Director => Some(fence(&directory)?),
-        Role::Witness => None,
+    let fencing = match (role, settings.fence) {
+        (Role::Director, FenceKind::Bpf) => fence(&directory)?,
+        (Role::Director, FenceKind::AddressLifetime) => Fencing::Lifetime,
+        (Role::Witness, _) => Fencing::Nothing,
     };
     let group = Group::start(
         GroupSettings {
@@ -75,7 +89,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         directory.identity() as Arc<dyn Channels>,
     )
     .await?;
-    let parts = Parts { directory, timing, role, fence, incarnation, group, listener, socket };
+    let parts = Parts { directory, timing, role, fencing, incarnation, group, listener, socket };
     let running = assemble(parts)?;
     stop::until_told(running).await
 }
@@ -84,7 +98,7 @@ struct Parts {
     directory: Directory,
     timing: Timing,
     role: Role,
-    fence: Option<(Fence, Gate)>,
+    fencing: Fencing,
     incarnation: u64,
     group: Group,
     listener: TcpListener,
@@ -93,7 +107,7 @@ struct Parts {
 
 /// Starts the tasks and threads.
 fn assemble(parts: Parts) -> anyhow::Result<Running> {
-    let Parts { directory, timing, role, fence, incarnation, group, listener, socket } = parts;
+    let Parts { directory, timing, role, fencing, incarnation, group, listener, socket } = parts;
     let identity = directory.identity();
     let node = identity.node();
     let governor = governor::spawn(group.clone(), node, timing);
@@ -106,7 +120,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let (open, open_leases) = watch::channel(OpenLeases::new());
     let (lateness, worst) = watch::channel(0);
     let (eligibility, reported) = watch::channel(Eligibility::default());
-    let pin_dir = fence.as_ref().map(|_| pin_dir(&identity));
+    let pin_dir = matches!(fencing, Fencing::Program(..)).then(|| pin_dir(&identity));
     let guard = guard_line::spawn(
         node,
         &guard::Settings {
@@ -126,7 +140,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         leadership: group.leadership(),
         eligibility: reported,
         orders: order_queue,
-        fence,
+        fencing,
         to_leader: ToLeader::new(governor.clone(), &group, identity.clone(), timing.ttl),
         guard: line,
         desired,
@@ -139,7 +153,8 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         Role::Witness => None,
         Role::Director => {
             let eligibility = eligibility.clone();
-            let parts = (wanted, programmed, eligibility, orders.clone(), group.state());
+            let lasting = pin_dir.is_none().then(|| open_leases.clone());
+            let parts = (wanted, programmed, eligibility, orders.clone(), group.state(), lasting);
             Some(kernel_thread(pin_dir, parts)?)
         }
     };
@@ -212,10 +227,11 @@ type KernelParts = (
     watch::Sender<Eligibility>,
     mpsc::Sender<Order>,
     watch::Receiver<Arc<leasehold_raft::state::State>>,
+    Option<watch::Receiver<OpenLeases>>,
 );
 
 fn kernel_thread(pin_dir: Option<PathBuf>, parts: KernelParts) -> anyhow::Result<stop::Thread> {
-    let (desired, programmed, eligibility, orders, state) = parts;
+    let (desired, programmed, eligibility, orders, state, leases) = parts;
     thread("kernel", move || async move {
         let kernel = match Kernel::open(pin_dir.as_deref()) {
             Ok(kernel) => kernel,
@@ -231,6 +247,7 @@ fn kernel_thread(pin_dir: Option<PathBuf>, parts: KernelParts) -> anyhow::Result
             state,
             pin_dir,
             judged,
+            leases,
         };
         let run = thread.run();
         if let Err(error) = run.await {
@@ -279,12 +296,12 @@ pub(crate) fn pin_dir(identity: &Identity) -> PathBuf {
 
 /// Loads the fence, or adopts the one that an earlier start left, and closes it: nothing that
 /// start held may answer once this one says so.
-fn fence(directory: &Directory) -> anyhow::Result<(Fence, Gate)> {
+fn fence(directory: &Directory) -> anyhow::Result<Fencing> {
     let mut fence = Fence::open(&pin_dir(&directory.identity()))?;
     let mut gate = fence.gate()?;
     gate.close_all()?;
     fence.attach_all()?;
-    Ok((fence, gate))
+    Ok(Fencing::Program(Box::new((fence, gate))))
 }
 
 fn open_store(

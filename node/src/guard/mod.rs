@@ -27,7 +27,7 @@ use crate::guard_message::{Charge, Line};
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) daemon: i32,
-    /// Absent on a witness.
+    /// Absent where no program is the fence.
     pub(crate) pin_dir: Option<PathBuf>,
     /// Silence that means a hung daemon.
     pub(crate) hung_after: Duration,

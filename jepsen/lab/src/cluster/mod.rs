@@ -30,6 +30,8 @@ pub struct Plan {
     /// Of the service, and of all traffic.
     pub subnet: &'static str,
     pub subnet6: Option<&'static str>,
+    /// For `run`, beyond the data directory.
+    pub run: Vec<&'static str>,
 }
 
 impl Plan {
@@ -42,6 +44,7 @@ impl Plan {
             profile: "default",
             subnet: "192.168.1.0/24",
             subnet6: None,
+            run: Vec::new(),
         }
     }
 }
@@ -62,6 +65,7 @@ pub struct Node {
 pub struct Cluster {
     binary: PathBuf,
     directory: PathBuf,
+    run: Vec<&'static str>,
     nodes: Vec<Node>,
     pub client: Host,
     pub lan: Lan,
@@ -78,7 +82,8 @@ impl Cluster {
         let client = Host::new("client")?;
         lan.attach(&client, "eth0", 50)?;
         let binary = plan.binary.clone();
-        let mut cluster = Cluster { binary, directory, nodes: Vec::new(), client, lan };
+        let run = plan.run.clone();
+        let mut cluster = Cluster { binary, directory, run, nodes: Vec::new(), client, lan };
         for nth in 1..=plan.directors {
             cluster.add(&format!("ds{nth}"), "director", plan.profile)?;
         }
@@ -123,6 +128,7 @@ impl Cluster {
             .arg("--data-dir")
             .arg(&node.data_dir)
             .arg("run")
+            .args(&self.run)
             .start(&node.host)?;
         self.nodes[index].daemon = Some(daemon);
         self.wait_for(&format!("the daemon of {} to answer", self.nodes[index].name), |this| {
