@@ -195,12 +195,83 @@ fn beginnings(desk: &mut Desk) -> Result<()> {
     desk.ask("a damaged store", "n2", &["run"])
 }
 
+fn tokens(desk: &mut Desk) -> Result<()> {
+    fn join<'a>(name: &'a str, listen: &'a str, token: &'a str) -> [&'a str; 8] {
+        ["join", "--name", name, "--listen", listen, "--token", token, "192.168.1.1:7400"]
+    }
+    let expiring = desk.cluster.cli(0, &["token", "create", "--expires", "1"])?;
+    let token = desk.cluster.cli(0, &["token", "create"])?;
+    let (expiring, token) = (expiring.trim().to_owned(), token.trim().to_owned());
+    desk.ask("(a token, used)", "j1", &join("j1", "192.168.1.91:7400", &token))?;
+    desk.ask("a token that was used", "j2", &join("j2", "192.168.1.92:7400", &token))?;
+    desk.cluster.wait_for("the token to expire", |_| {
+        let output =
+            desk.output(&desk.root.join("j3"), &join("ds1", "192.168.1.93:7400", &expiring), None);
+        let said = String::from_utf8_lossy(&output.ok()?.stderr).into_owned();
+        // The name is taken, which is told only while the token is good.
+        said.contains("expired").then_some(())
+    })?;
+    desk.ask("a token that has expired", "j3", &join("j3", "192.168.1.93:7400", &expiring))?;
+    let short = ["token", "create", "--expires", "0"];
+    desk.ask("a token for no time", "ds1", &short)?;
+    let subnet = "192.168.2.0/24";
+    let other = Cluster::start(&Plan { directors: 1, subnet, ..Plan::new(desk.binary.clone()) })?;
+    let foreign = other.cli(0, &["token", "create"])?;
+    let foreign = join("j4", "192.168.1.94:7400", foreign.trim()).map(str::to_owned);
+    let foreign: Vec<&str> = foreign.iter().map(String::as_str).collect();
+    desk.ask("a token of another cluster", "j4", &foreign)
+}
+
+fn disks(desk: &mut Desk) -> Result<()> {
+    let init = ["init", "--name", "x", "--listen", "192.168.1.1:7500"];
+    let disk = desk.root.join("disk");
+    fs::create_dir(&disk).expect("the test's own directory");
+    let at = disk.display().to_string();
+    let mounted = |options: &str| {
+        let words = ["-t", "tmpfs", "-o", options, "none", &at];
+        assert!(Command::new("mount").args(words).status().expect("mount").success());
+    };
+    let unmounted = || {
+        assert!(Command::new("umount").arg(&at).status().expect("umount").success());
+    };
+    mounted("ro");
+    desk.ask("a read-only disk", "disk/n", &init)?;
+    unmounted();
+    mounted("size=8k");
+    desk.ask("a full disk", "disk/n", &init)?;
+    unmounted();
+    desk.ask("(a node)", "n5", &["init", "--name", "x", "--listen", "192.168.1.1:7500"])?;
+    let log = desk.root.join("n5/store/raft/log.sled");
+    fs::create_dir_all(&log).expect("the test's own directory");
+    fs::write(log.join("conf"), "junk").expect("the test's own file");
+    fs::write(log.join("db"), "junk").expect("the test's own file");
+    desk.ask("a damaged sled store", "n5", &["run"])?;
+    desk.ask("recover, of a node that never ran", "n2", &["recover"])?;
+    desk.ask("recover, beside a daemon", "ds1", &["recover"])
+}
+
+fn interfaces(desk: &mut Desk) -> Result<()> {
+    let missing = instance(VIP).replace("eth0", "eth9");
+    desk.apply("(an interface that is missing)", "q.toml", &missing)?;
+    let explained = desk.cluster.wait_for("the instance to be given up", |this| {
+        let text = this.cli(0, &["explain", "VI_1"]).ok()?;
+        text.contains("eth9").then_some(text)
+    })?;
+    let why = explained.lines().find(|line| line.contains("eth9")).expect("it was found above");
+    write!(desk.said, "# what explain says of it\n{}\n\n", why.trim())
+        .expect("writing to a string can't fail");
+    desk.apply("an empty file", "r.toml", "")
+}
+
 #[test]
 fn every_refusal_says_what_where_and_what_to_do() -> Result<()> {
     let mut desk = Desk::new()?;
     configurations(&mut desk)?;
     commands(&mut desk)?;
     beginnings(&mut desk)?;
+    disks(&mut desk)?;
+    interfaces(&mut desk)?;
+    tokens(&mut desk)?;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/refusals.txt");
     if std::env::var_os("LEASEHOLD_REWRITE").is_some() {
         fs::write(&file, &desk.said).expect("the file is writable");

@@ -79,6 +79,10 @@ pub(super) enum Command {
     Undrain { node: String },
     /// Check kernel, clock, disk, sysctls, peers and the link for what would not work.
     Doctor(Doctor),
+    /// Close the fence and unbind what a daemon and guard that were both killed left.
+    ///
+    /// For a service manager, after the daemon's end.
+    Close,
     /// Make a new cluster of this node's data, after a majority of the members is lost for good.
     ///
     /// For a node whose daemon is down. Asks for the names of the lost nodes to be typed.
@@ -176,7 +180,7 @@ pub(super) enum Member {
     Promote { node: String },
     /// Take a member's vote.
     Demote { node: String },
-    /// Remove a member for good; its certificate stops counting.
+    /// Remove a member for good. Wipe its data directory then: it holds keys of the cluster.
     Remove { node: String },
     /// Print a client certificate, for `--connect` from elsewhere. Needs a director's data
     /// directory. Keep it secret.

@@ -3,6 +3,7 @@
 
 mod args;
 mod client;
+mod close;
 mod config;
 mod doctor;
 mod found;
@@ -39,6 +40,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Apply(args) => config::apply(&target, &args),
         Command::Import(args) => config::import(&args),
         Command::Doctor(args) => doctor::doctor(&target, &args),
+        Command::Close => close::close(&arguments.data_dir),
         Command::Recover => recover::recover(&arguments.data_dir),
         Command::Demo => crate::demo::run(),
         Command::Export { local } => config::export(&target, local),

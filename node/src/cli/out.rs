@@ -23,6 +23,15 @@ pub(crate) fn note(text: &str) {
 
 /// One line: what, why, and where the refusal knows it, what to do.
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
-    note(&format!("leasehold: {error:#}"));
+    let mut line = String::new();
+    for one in error.chain() {
+        let text = one.to_string();
+        // Many an error tells its cause by itself.
+        if !line.contains(&text) {
+            line.push_str(if line.is_empty() { "leasehold: " } else { ": " });
+            line.push_str(&text);
+        }
+    }
+    note(&line);
     ExitCode::FAILURE
 }

@@ -11,4 +11,5 @@ mod start;
 mod stop;
 pub(crate) mod to_leader;
 
+pub(crate) use lifetime::unbind_remainders;
 pub(crate) use start::{FenceKind, PINS, Settings, pin_dir, run};
