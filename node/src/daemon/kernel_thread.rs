@@ -171,7 +171,9 @@ impl KernelThread {
                 let missing = self.missing(&desired.bindings).await?;
                 tracing::error!(%error, missing = missing.len(), "addresses can't be served");
                 self.give_up(&missing, &error.to_string(), unable);
-                Vec::new()
+                // Among the rest are some that were bound just now.
+                desired.bindings.retain(|one| !missing.contains(one));
+                desired.bindings
             }
         };
         if !added.is_empty() {

@@ -217,9 +217,9 @@ impl LeaseThread {
                 self.holder.handle_surrender(one.group, now);
             }
         }
-        self.drain();
+        // Before anything says how far this node follows the log.
         self.publish();
-        self.handle_unbound();
+        self.drain();
     }
 
     /// What was given up is not answered for any more: now it may be said.
