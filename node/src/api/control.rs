@@ -27,6 +27,9 @@ use crate::daemon::situation::unix_ms;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// A week.
+const TOKEN_SECONDS_MAX: u64 = 604_800;
+
 /// A new leader is there by then, if there can be one.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -159,6 +162,10 @@ impl Control for ControlService {
                 return Err(Status::invalid_argument(why));
             }
         };
+        if !(1..=TOKEN_SECONDS_MAX).contains(&request.ttl_seconds) {
+            let why = format!("a token is good for 1 to {TOKEN_SECONDS_MAX} seconds");
+            return Err(Status::invalid_argument(why));
+        }
         let token = Token::new(self.ca);
         let hash = token.secret_hash();
         let expires_unix_ms = unix_ms().saturating_add(request.ttl_seconds.saturating_mul(1000));

@@ -204,8 +204,19 @@ pub(super) struct Apply {
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// NODE=FILE for each node that ran keepalived.
-    #[arg(required = true, value_name = "NODE=FILE")]
-    pub(super) files: Vec<String>,
+    #[arg(required = true, value_name = "NODE=FILE", value_parser = node_and_file)]
+    pub(super) files: Vec<(String, PathBuf)>,
+}
+
+fn node_and_file(argument: &str) -> Result<(String, PathBuf), String> {
+    match argument.split_once('=') {
+        Some((node, file)) if !node.is_empty() && !file.is_empty() => {
+            Ok((node.to_owned(), PathBuf::from(file)))
+        }
+        Some(_) | None => {
+            Err("write NODE=FILE, as in ds1=/etc/keepalived/keepalived.conf".to_owned())
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use leasehold_model::Config;
 use leasehold_node_core::keepalived::{self, Includes};
 use leasehold_node_core::{Diagnostic, document};
@@ -51,15 +51,12 @@ pub(super) fn apply(target: &Target, args: &Apply) -> anyhow::Result<()> {
 
 pub(super) fn import(args: &Import) -> anyhow::Result<()> {
     let mut sources = Vec::new();
-    for argument in &args.files {
-        let (node, file) = argument.split_once('=').ok_or_else(|| {
-            anyhow!("{argument}: write NODE=FILE, as in ds1=/etc/keepalived/keepalived.conf")
-        })?;
-        sources.push((node, file, read(Path::new(file))?));
+    for (node, file) in &args.files {
+        sources.push((node, file.display().to_string(), read(file)?));
     }
     let sources: Vec<_> = sources
         .iter()
-        .map(|(node, file, text)| keepalived::Source { node: Some(node), file, text })
+        .map(|(node, file, text)| keepalived::Source { node: Some(node.as_str()), file, text })
         .collect();
     let (config, diagnostics) = keepalived::to_config(&sources, &Disk);
     out::data(&document::to_toml(&accept(config, &diagnostics)?))
