@@ -146,6 +146,8 @@ impl LeaseThread {
             let due = self.drain();
             let pause = due.since(boot_now());
             let (state, leadership) = (&mut self.inputs.state, &mut self.inputs.leadership);
+            // A witness has no kernel thread to hear from.
+            let binds = !matches!(self.inputs.fencing, Fencing::Nothing);
             tokio::select! {
                 biased;
                 Some(answer) = self.renewals.join_next() => {
@@ -179,7 +181,7 @@ impl LeaseThread {
                     Some(Order::Stop) | None => return self.stop().await,
                 },
                 Some(_) = self.releases.join_next() => {}
-                changed = self.inputs.programmed.changed() => {
+                changed = self.inputs.programmed.changed(), if binds => {
                     if changed.is_err() { return }
                     self.map_addresses(&self.fenced.clone());
                     self.handle_unbound();

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use leasehold_dataplane::Kernel;
-use leasehold_dataplane::fence::Fence;
+use leasehold_dataplane::fence::{Fence, FenceError};
 use leasehold_model::{Eligibility, NodeId, Role};
 use leasehold_raft::group::{GroupError, GroupSettings};
 use leasehold_raft::identity::{Directory, Identity, Refusals};
@@ -297,7 +297,13 @@ pub(crate) fn pin_dir(identity: &Identity) -> PathBuf {
 /// Loads the fence, or adopts the one that an earlier start left, and closes it: nothing that
 /// start held may answer once this one says so.
 fn fence(directory: &Directory) -> anyhow::Result<Fencing> {
-    let mut fence = Fence::open(&pin_dir(&directory.identity()))?;
+    let mut fence = Fence::open(&pin_dir(&directory.identity())).map_err(|error| {
+        if matches!(error, FenceError::Load(_)) {
+            anyhow!("{error}; or run with --fence address-lifetime, which promises less")
+        } else {
+            error.into()
+        }
+    })?;
     let mut gate = fence.gate()?;
     gate.close_all()?;
     fence.attach_all()?;
