@@ -1,9 +1,14 @@
 //! The configuration that the group replicates: what the operator wrote, checked and typed.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::load::{Dataplane, LvsTimeouts, SyncDaemon};
+use crate::virtual_server::{
+    Family, Fwmark, GroupEntry, Service, VirtualServer, VirtualServerGroup,
+};
 
 /// The whole of it. Canonical: two configurations that mean the same are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +18,12 @@ pub struct Config {
     /// By instance name.
     #[serde(rename = "instance", skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, Instance>,
+    /// By group name.
+    #[serde(rename = "virtual_server_group", skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, VirtualServerGroup>,
+    /// In the order of [`VirtualServer::key`], which no two share.
+    #[serde(rename = "virtual_server", skip_serializing_if = "Vec::is_empty")]
+    pub virtual_servers: Vec<VirtualServer>,
 }
 
 /// Settings of no single instance.
@@ -25,6 +36,16 @@ pub struct Global {
     /// Where VRRPv2 and IPv4 VRRPv3 adverts go; 224.0.0.18 where absent (RFC 9568, 5.1.1.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vrrp_mcast_group4: Option<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Dataplane::is_auto")]
+    pub dataplane: Dataplane,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lvs_sync_daemon: Option<SyncDaemon>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lvs_timeouts: Option<LvsTimeouts>,
+    /// How long a real server that left the configuration keeps its connections, in
+    /// milliseconds. Absent: a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_timeout_ms: Option<u32>,
 }
 
 /// A virtual router: one VRID, one interface and the VIPs that move together.
@@ -122,6 +143,73 @@ pub struct Auth {
 pub enum AuthType {
     Pass,
     Ah,
+}
+
+/// One thing that the kernel tells a virtual server's packets by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entrance {
+    Address { address: IpAddr, port: u16 },
+    Fwmark { mark: u32, family: Family },
+}
+
+impl Config {
+    /// Every entrance of a virtual server: one, or those of its group.
+    #[must_use]
+    pub fn entrances(&self, server: &VirtualServer) -> Vec<Entrance> {
+        let fwmark = |one: Fwmark| Entrance::Fwmark { mark: one.mark, family: one.family };
+        match &server.service {
+            Service::Address(one) => {
+                vec![Entrance::Address { address: one.ip(), port: one.port() }]
+            }
+            Service::Fwmark(one) => vec![fwmark(*one)],
+            Service::Group(name) => {
+                let entries = self.groups.get(name).map_or(&[][..], |group| &group.entries);
+                let all = entries.iter().flat_map(|entry| match entry {
+                    GroupEntry::Fwmark(one) => vec![fwmark(*one)],
+                    GroupEntry::Range { first, last, port } => addresses(*first, *last)
+                        .map(|address| Entrance::Address { address, port: *port })
+                        .collect(),
+                });
+                all.collect()
+            }
+        }
+    }
+
+    /// The instance whose holder serves this entrance of a virtual server.
+    #[must_use]
+    pub fn instance_for<'a>(&'a self, server: &'a VirtualServer, at: Entrance) -> Option<&'a str> {
+        let named = server.instance.as_deref().filter(|name| self.instances.contains_key(*name));
+        let by_address = || match at {
+            Entrance::Address { address, .. } => self.instance_with(address),
+            // The marks of a group belong where its addresses do.
+            Entrance::Fwmark { .. } => self.entrances(server).iter().find_map(|one| match one {
+                Entrance::Address { address, .. } => self.instance_with(*address),
+                Entrance::Fwmark { .. } => None,
+            }),
+        };
+        let only = || match self.instances.len() {
+            1 => self.instances.keys().next().map(String::as_str),
+            _ => None,
+        };
+        named.or_else(by_address).or_else(only)
+    }
+
+    fn instance_with(&self, address: IpAddr) -> Option<&str> {
+        let has = |one: &Instance| one.virtual_ipaddress.iter().any(|vip| vip.address == address);
+        self.instances.iter().find(|(_, one)| has(one)).map(|(name, _)| name.as_str())
+    }
+}
+
+/// From the first address to the last; none where they differ in family.
+fn addresses(first: IpAddr, last: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let (v4, v6) = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => (Some(first.to_bits()..=last.to_bits()), None),
+        (IpAddr::V6(first), IpAddr::V6(last)) => (None, Some(first.to_bits()..=last.to_bits())),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => (None, None),
+    };
+    let v4 = v4.into_iter().flatten().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
+    let v6 = v6.into_iter().flatten().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
+    v4.chain(v6)
 }
 
 impl Instance {
