@@ -6,8 +6,10 @@
 
 pub mod address;
 pub mod announce;
+pub mod check;
 mod error;
 pub mod fence;
+mod journal;
 mod kernel;
 pub mod links;
 pub mod probe;
@@ -15,6 +17,7 @@ pub mod sysctl;
 mod watch;
 
 pub use error::DataplaneError;
+pub use journal::Journal;
 pub use kernel::{Kernel, Report, strip};
-pub use leasehold_dataplane_core::{frame, plan};
+pub use leasehold_dataplane_core::{check as checker, frame, plan, service};
 pub use watch::{Event, Watch};

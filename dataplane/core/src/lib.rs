@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a socket, reads a clock or knows what a lease is.
 
+pub mod check;
 pub mod frame;
 pub mod plan;
 pub mod service;

@@ -270,7 +270,7 @@ impl ControlService {
                 format!("the configuration is at revision {}, not {expected}", state.revision);
             return Err(Status::failed_precondition(why));
         }
-        let changed = *config != state.config;
+        let changed = *config != *state.config;
         Ok(Response::new(ApplyResponse { revision: state.revision.0, changed, warnings }))
     }
 

@@ -26,7 +26,7 @@ use super::to_leader::ToLeader;
 const CLOSED: GroupId = GroupId(0);
 
 /// What the kernel should have, and why nothing more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Desired {
     /// Counts the changes; the other thread reports the last one that it has carried out.
     pub(crate) serial: u64,
@@ -34,6 +34,10 @@ pub(crate) struct Desired {
     pub(crate) bindings: Vec<Binding>,
     /// Every address that is ours to remove where `bindings` lacks it.
     pub(crate) owned: BTreeSet<IpAddr>,
+    /// The groups whose leases are open.
+    pub(crate) open: BTreeSet<GroupId>,
+    /// What these groups serve, among all else.
+    pub(crate) state: Arc<State>,
 }
 
 /// One lease as this node sees it, for `status` and the guard.
@@ -329,10 +333,12 @@ impl LeaseThread {
     fn publish(&mut self) {
         let state = self.fenced.clone();
         let mut bindings = Vec::new();
+        let mut groups = BTreeSet::new();
         let open = state.held_by(self.inputs.node);
         for held in open.iter().filter(|one| {
             self.deadlines.get(&one.group).is_some_and(|lease| lease.epoch == one.epoch)
         }) {
+            groups.insert(held.group);
             for vip in &held.vips {
                 let interface = held.instance.interface_of(vip, &self.inputs.name);
                 bindings.push(Binding {
@@ -351,11 +357,14 @@ impl LeaseThread {
         owned.extend(self.lingering.keys());
         let awaited = self.lingering.values().copied().max().unwrap_or(0);
         self.inputs.desired.send_if_modified(|desired| {
-            let same = desired.bindings == bindings && desired.owned == owned;
+            let same = desired.bindings == bindings
+                && desired.owned == owned
+                && desired.open == groups
+                && desired.state.revision == state.revision;
             if same && desired.serial >= awaited {
                 return false;
             }
-            *desired = Desired { serial: desired.serial + 1, bindings, owned };
+            *desired = Desired { serial: desired.serial + 1, bindings, owned, open: groups, state };
             true
         });
     }

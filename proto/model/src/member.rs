@@ -36,6 +36,10 @@ pub struct Eligibility {
     /// until it withdraws the complaint.
     #[serde(default)]
     pub unable: BTreeMap<String, String>,
+    /// Instances whose addresses it can serve, and not all of their virtual servers, with the
+    /// reason. Offered to it where nobody does better.
+    #[serde(default)]
+    pub impaired: BTreeMap<String, String>,
     /// True from the moment the daemon was told to stop.
     #[serde(default)]
     pub stopping: bool,

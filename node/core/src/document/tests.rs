@@ -50,8 +50,9 @@ fn any_config() -> impl Strategy<Value = Config> {
     let instances = prop::collection::btree_map(".{0,8}", any_instance(), 0..4);
     (ids, prop::option::of(any::<Ipv4Addr>()), instances).prop_map(
         |(router_id, vrrp_mcast_group4, instances)| Config {
-            global: Global { router_id, vrrp_mcast_group4 },
+            global: Global { router_id, vrrp_mcast_group4, ..Global::default() },
             instances,
+            ..Config::default()
         },
     )
 }
@@ -94,7 +95,8 @@ fn small() -> Config {
         virtual_ipaddress: vec![vip],
         directors: BTreeMap::new(),
     };
-    Config { global: Global::default(), instances: [("web".to_owned(), instance)].into() }
+    let instances = [("web".to_owned(), instance)].into();
+    Config { instances, ..Config::default() }
 }
 
 fn messages(change: impl FnOnce(&mut Config)) -> Vec<String> {

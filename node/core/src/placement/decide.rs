@@ -20,10 +20,10 @@ pub struct Placer {
     tenure: BTreeMap<(GroupId, NodeId), Tenure>,
 }
 
-/// Since when a director has been eligible with at least its present priority.
+/// Since when a director has been eligible with at least its present fitness.
 #[derive(Clone, Copy, Debug)]
 struct Tenure {
-    effective: u8,
+    fitness: (bool, u8),
     since: BootNanos,
 }
 
@@ -46,7 +46,7 @@ impl Placer {
         Round { board, placer: self, now, placement: Placement::default() }.run()
     }
 
-    /// Since when `node` has been eligible for `group` with at least its present priority.
+    /// Since when `node` has been eligible for `group` with at least its present fitness.
     #[must_use]
     pub fn eligible_since(&self, group: GroupId, node: NodeId) -> Option<BootNanos> {
         self.tenure.get(&(group, node)).map(|tenure| tenure.since)
@@ -60,10 +60,10 @@ impl Placer {
                     continue;
                 }
                 let key = (slot.group, director.node);
-                let effective = standing.effective;
-                let before = self.tenure.get(&key).filter(|one| effective <= one.effective);
+                let fitness = standing.fitness();
+                let before = self.tenure.get(&key).filter(|one| fitness <= one.fitness);
                 let since = before.map_or(now, |one| one.since);
-                tenure.insert(key, Tenure { effective, since });
+                tenure.insert(key, Tenure { fitness, since });
             }
         }
         self.tenure = tenure;
@@ -142,7 +142,7 @@ impl<'a> Board<'a> {
         let rank = |(node, standing): &(NodeId, &Standing)| {
             (
                 pin == Some(*node),
-                standing.effective,
+                standing.fitness(),
                 holder == Some(*node),
                 Reverse(self.load(*node)),
                 *node != self.leader,
@@ -197,14 +197,14 @@ impl Round<'_> {
         if slot.handover.is_some_and(|to| self.board.eligible(index, to)) {
             return;
         }
-        let Some(own) = self.board.standing(index, holder) else { return };
+        let Some(own) = self.board.standing(index, holder).cloned() else { return };
         // A silent holder can't be asked. Its lease runs out by itself.
-        let Some((to, cause)) = (match why_not(own) {
+        let Some((to, cause)) = (match why_not(&own) {
             Some(Unfit::Silent) => None,
             Some(Unfit::Because(cause)) => {
                 self.board.best(index, |node, _| node != holder).map(|to| (to, cause))
             }
-            None => self.better(index, slot, holder, own.effective),
+            None => self.better(index, slot, holder, &own),
         }) else {
             return;
         };
@@ -218,18 +218,23 @@ impl Round<'_> {
         index: usize,
         slot: &Slot<'_>,
         holder: NodeId,
-        held_with: u8,
+        own: &Standing,
     ) -> Option<(NodeId, Cause)> {
         if let Some(pin) = slot.pin
             && self.board.eligible(index, pin)
         {
             return (pin != holder).then_some((pin, Cause::Moved));
         }
+        if own.impaired.is_some()
+            && let Some(whole) = self.board.best(index, |_, one| one.impaired.is_none())
+        {
+            return Some((whole, Cause::Unserviceable));
+        }
         if !slot.instance.preempt {
             return None;
         }
         let delay = preempt_delay(slot);
-        let higher = |standing: &Standing| standing.effective > held_with;
+        let higher = |standing: &Standing| standing.fitness() > own.fitness();
         let due = |node| self.due(slot, node, delay);
         let to = self.board.best(index, |node, one| higher(one) && due(node) <= self.now);
         if to.is_none() {
@@ -251,10 +256,10 @@ impl Round<'_> {
             if !slot.instance.preempt || pinned || !self.board.eligible(index, holder) {
                 continue;
             }
-            let held_with = self.board.standing(index, holder).map(|one| one.effective);
+            let held_with = self.board.standing(index, holder).map(Standing::fitness);
             for (node, standing) in self.board.candidates(index) {
                 let gap = self.board.load(holder).saturating_sub(self.board.load(node));
-                if gap < 2 || Some(standing.effective) != held_with {
+                if gap < 2 || Some(standing.fitness()) != held_with {
                     continue;
                 }
                 let due = self.due(slot, node, preempt_delay(slot).max(BALANCE_AFTER));

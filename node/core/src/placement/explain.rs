@@ -165,7 +165,7 @@ impl Teller<'_> {
                 return vec![format!("the lease of {name} runs out unless it is heard, {then}")];
             }
         }
-        let mut next = self.challenge(holder, own.map_or(0, |own| own.effective));
+        let mut next = self.challenge(own.map_or((true, 0), Standing::fitness), holder);
         next.push(match other {
             Some(other) => format!("if {name} fails, {} takes over", self.name(other)),
             None => format!("if {name} fails, nobody takes over: no other director is eligible"),
@@ -174,11 +174,11 @@ impl Teller<'_> {
     }
 
     /// Of the directors with a higher priority than the holder's: why they don't have it.
-    fn challenge(&self, holder: NodeId, held_with: u8) -> Vec<String> {
+    fn challenge(&self, held_with: (bool, u8), holder: NodeId) -> Vec<String> {
         let pinned = self.slot.pin == Some(holder);
         let delay = Duration::from_millis(self.slot.instance.preempt_delay_ms.into());
         let all = self.board.directors.iter().zip(&self.board.standings[self.index]);
-        let higher = all.filter(|(_, one)| one.eligible() && one.effective > held_with);
+        let higher = all.filter(|(_, one)| one.eligible() && one.fitness() > held_with);
         let tell = |(director, one): (&Director<'_>, &Standing)| {
             let (name, priority) = (director.name, one.effective);
             if pinned {
@@ -242,7 +242,7 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Standing { bars, configured, delta, effective } = &self.standing;
+        let Standing { bars, configured, delta, effective, impaired } = &self.standing;
         match (configured, delta) {
             (0, _) => f.write_str("spare")?,
             (_, 0) => write!(f, "priority {effective}")?,
@@ -253,7 +253,11 @@ impl fmt::Display for Part {
         }
         if bars.is_empty() {
             let since = self.eligible_ms.map(|since| format!(" for {}", span(since)));
-            write!(f, ", eligible{}", since.unwrap_or_default())
+            write!(f, ", eligible{}", since.unwrap_or_default())?;
+            match impaired {
+                Some(why) => write!(f, ", can't serve all of it: {why}"),
+                None => Ok(()),
+            }
         } else {
             let bars: Vec<String> = bars.iter().map(Bar::to_string).collect();
             write!(f, ", not eligible: {}", bars.join("; "))

@@ -6,10 +6,10 @@
 //!
 //! An eligible director is a heard one, neither drained nor stopping, that has every interface
 //! of the instance up and has not complained that it can't serve it. Among these: the pinned one;
-//! else the highest priority; else the holder; else the one that holds least, is not the leader,
-//! and has the lowest number.
+//! else one that serves all virtual servers of it; else the highest priority; else the holder;
+//! else the one that holds least, is not the leader, and has the lowest number.
 //!
-//! It settles. A preemption raises the sum of the holders' priorities; a balancing move leaves
+//! It settles. A preemption raises the sum of the holders' fitness; a balancing move leaves
 //! that as it is and makes the loads more even; so with the same reports no decision comes back.
 
 mod decide;

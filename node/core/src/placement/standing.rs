@@ -34,12 +34,21 @@ pub struct Standing {
     pub delta: i16,
     /// What counts.
     pub effective: u8,
+    /// Why it can't serve all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impaired: Option<String>,
 }
 
 impl Standing {
     #[must_use]
     pub fn eligible(&self) -> bool {
         self.bars.is_empty()
+    }
+
+    /// What directors are compared by: one that serves all of it, then priority.
+    #[must_use]
+    pub fn fitness(&self) -> (bool, u8) {
+        (self.impaired.is_none(), self.effective)
     }
 }
 
@@ -54,6 +63,7 @@ pub fn standing(director: &Director<'_>, slot: &Slot<'_>) -> Standing {
         bars.push(Bar::Drained);
     }
     let mut delta = 0;
+    let mut impaired = None;
     match director.report {
         None => bars.push(Bar::Unheard),
         Some(report) => {
@@ -64,10 +74,11 @@ pub fn standing(director: &Director<'_>, slot: &Slot<'_>) -> Standing {
             let down = needed.into_iter().filter(|name| !report.interfaces_up.contains(*name));
             bars.extend(down.map(|name| Bar::InterfaceDown(name.to_owned())));
             bars.extend(report.unable.get(slot.name).cloned().map(Bar::Unable));
+            impaired = report.impaired.get(slot.name).cloned();
             delta = report.priority_delta.get(slot.name).copied().unwrap_or(0);
         }
     }
-    Standing { bars, configured, delta, effective: effective(configured, delta) }
+    Standing { bars, configured, delta, effective: effective(configured, delta), impaired }
 }
 
 /// keepalived keeps what tracking makes of a priority within 1 and 254.

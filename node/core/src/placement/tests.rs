@@ -308,6 +308,28 @@ fn the_successor_is_whoever_was_asked_for_else_the_best_other() {
 }
 
 #[test]
+fn one_that_can_not_serve_all_of_it_holds_it_only_where_nobody_does_better() {
+    let mut world = World::of(&[100, 90, 80]);
+    world.held_by(1);
+    world.groups[0].instance.preempt = false;
+    assert_eq!(world.place(), Placement::default());
+    world.report(1).impaired.insert("web".to_owned(), "no scheduler twos".to_owned());
+    let moved = world.place().decisions;
+    let to = NodeId(2);
+    let [Decision::Handover { to: is, cause, .. }] = moved[..] else { panic!("{moved:?}") };
+    assert_eq!((is, cause), (to, Cause::Unserviceable));
+    world.carry_out(&moved);
+    assert!(world.explain().contains("can't serve all of it: no scheduler twos"));
+    world.groups[0].instance.preempt = true;
+    assert_eq!(world.place(), Placement::default(), "ds1's priority is no reason to go back");
+    world.report(2).impaired.insert("web".to_owned(), "no scheduler twos".to_owned());
+    world.report(3).impaired.insert("web".to_owned(), "no scheduler twos".to_owned());
+    let moved = world.place().decisions;
+    assert_eq!(moved.len(), 1, "where all are, priority counts again");
+    assert_eq!(moved[0].to(), NodeId(1));
+}
+
+#[test]
 fn an_explanation_names_every_member_and_what_comes_next() {
     let mut world = World::of(&[100, 90, 80]);
     world.held_by(2);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use leasehold_model::{Config, Epoch, GroupId, NodeId, Revision, Role};
 
@@ -85,7 +86,7 @@ impl State {
                 self.revision
             ));
         }
-        if *config == self.config {
+        if *config == *self.config {
             return Outcome::Applied { revision: self.revision, changed: false };
         }
         self.retire_departing(index, config);
@@ -101,7 +102,7 @@ impl State {
                 self.leases.insert(group, Lease { since_unix_ms: at, ..Lease::default() });
             }
         }
-        self.config = config.clone();
+        self.config = Arc::new(config.clone());
         self.revision = Revision(index);
         Outcome::Applied { revision: self.revision, changed: true }
     }

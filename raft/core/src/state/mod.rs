@@ -13,6 +13,7 @@ mod view;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use leasehold_model::{Config, GroupId, NodeId, Revision, Role};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,8 @@ pub struct State {
     pub cluster: String,
     pub members: BTreeMap<NodeId, Member>,
     pub revision: Revision,
-    pub config: Config,
+    /// Shared: a state is copied with every batch of entries, and this is the bulk of it.
+    pub config: Arc<Config>,
     /// The group of each instance in `config`.
     pub groups: BTreeMap<String, GroupId>,
     /// Numbers of groups are not reused: a late packet of an old group must not meet a new one.

@@ -10,7 +10,7 @@ use super::world::{LEADER, World};
 
 /// Anything that reports can say, and any state that a lease can be in.
 fn any_world() -> impl Strategy<Value = World> {
-    let member = (any::<bool>(), 0..8u8, 0..8u8, 0..8u8, -30..30i16);
+    let member = (any::<bool>(), 0..8u8, 0..8u8, 0..8u8, -30..30i16, 0..4u8);
     let group = (
         prop::collection::vec(prop::sample::select(vec![0u8, 50, 100, 100, 100, 120, 255]), 4),
         0..6u64,
@@ -36,8 +36,12 @@ fn any_world() -> impl Strategy<Value = World> {
             group.instance.preempt = preempt;
             group.instance.preempt_delay_ms = delay;
         }
-        for (index, (tracked, silent, drained, down, delta)) in members.into_iter().enumerate() {
+        let members = members.into_iter().enumerate();
+        for (index, (tracked, silent, drained, down, delta, impaired)) in members {
             let node = index as u64 + 1;
+            if impaired == 0 {
+                world.report(node).impaired.insert("g0".to_owned(), "no IPVS".to_owned());
+            }
             if tracked {
                 world.report(node).priority_delta.insert("g0".to_owned(), delta);
             }
