@@ -6,9 +6,11 @@
 
 pub mod address;
 pub mod announce;
+mod balancer;
 pub mod check;
 mod error;
 pub mod fence;
+pub mod ipvs;
 mod journal;
 mod kernel;
 pub mod links;
@@ -16,6 +18,7 @@ pub mod probe;
 pub mod sysctl;
 mod watch;
 
+pub use balancer::{Balancer, BalancerError, Done, Failures, Wishes, clear};
 pub use error::DataplaneError;
 pub use journal::Journal;
 pub use kernel::{Kernel, Report, strip};

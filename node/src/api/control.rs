@@ -13,7 +13,7 @@ use leasehold_proto::control::control_server::Control;
 use leasehold_proto::control::{
     ApplyRequest, ApplyResponse, ChangeMemberRequest, CreateTokenRequest, CreateTokenResponse,
     Done, DrainRequest, ExplainRequest, ExplainResponse, ExportRequest, ExportResponse,
-    MoveRequest, StatusRequest, StatusResponse,
+    KernelTableRequest, KernelTableResponse, MoveRequest, StatusRequest, StatusResponse,
 };
 use leasehold_raft::identity::{Fingerprint, Token};
 use leasehold_raft::state::{Command, Outcome, State};
@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::heard;
 use super::status::View;
+use super::{heard, kernel_table};
 use crate::daemon::situation::unix_ms;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -53,6 +53,19 @@ pub(crate) struct ControlService {
 impl Control for ControlService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         Ok(Response::new(StatusResponse { json: self.view.status().to_string() }))
+    }
+
+    async fn kernel_table(
+        &self,
+        _: Request<KernelTableRequest>,
+    ) -> Result<Response<KernelTableResponse>, Status> {
+        let state = self.state();
+        let read = tokio::task::spawn_blocking(move || kernel_table::read(&state.config)).await;
+        match read {
+            Ok(Ok(table)) => Ok(Response::new(KernelTableResponse { json: table.to_string() })),
+            Ok(Err(error)) => Err(Status::failed_precondition(error.to_string())),
+            Err(error) => Err(Status::internal(error.to_string())),
+        }
     }
 
     async fn explain(

@@ -3,13 +3,17 @@
 pub(crate) mod admission;
 pub(crate) mod control;
 mod door;
+mod kernel_table;
 pub(crate) mod lease;
 pub(crate) mod serve;
 pub(crate) mod status;
+mod virtual_servers;
 
 use leasehold_raft::group::ProposeError;
 use leasehold_raft::state::Outcome;
 use tonic::Status;
+
+pub(crate) use virtual_servers::Loads;
 
 /// What a client hears of a proposal: the refusal in its own words, or whether to try again.
 pub(crate) fn heard(

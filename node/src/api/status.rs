@@ -2,6 +2,7 @@
 
 use crate::Group;
 use leasehold_dataplane::fence::boot_now;
+use leasehold_dataplane::service::Health;
 use leasehold_model::NodeId;
 use leasehold_node_core::placement;
 use leasehold_raft::state::Lease;
@@ -10,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tonic::Status;
 
 use super::control::no_instance;
+use super::virtual_servers::{self, Loads};
 use crate::daemon::governor;
 use crate::daemon::lease_thread::OpenLeases;
 use crate::daemon::situation::Situation;
@@ -22,6 +24,8 @@ pub(crate) struct View {
     pub(crate) governor: governor::Handle,
     pub(crate) open: watch::Receiver<OpenLeases>,
     pub(crate) lateness: watch::Receiver<u64>,
+    pub(crate) health: watch::Receiver<Health>,
+    pub(crate) loads: watch::Receiver<Loads>,
 }
 
 impl View {
@@ -59,13 +63,16 @@ impl View {
                 })
             })
             .collect();
+        // Copies: nobody waits for this to be written out.
+        let (health, loads) = (self.health.borrow().clone(), self.loads.borrow().clone());
+        let servers = virtual_servers::describe(&state.config, &health, &loads);
         json!({
             "cluster": {
                 "id": state.cluster, "leader": leader.map(|one| &one.name),
                 "term": leadership.term, "revision": state.revision, "applied": state.applied,
             },
             "node": { "id": self.node, "lease_thread_max_late_ns": *self.lateness.borrow() },
-            "nodes": nodes, "instances": instances, "virtual_servers": [],
+            "nodes": nodes, "instances": instances, "virtual_servers": servers,
         })
     }
 

@@ -65,6 +65,8 @@ pub(super) enum Command {
     },
     /// Show members and instances.
     Status(Status),
+    /// Show the kernel's table of virtual servers on this node, as ipvsadm -Ln does.
+    Ipvs(Ipvs),
     /// Say why an instance is where it is.
     Explain(Explain),
     /// Move an instance to a node. It stays there until that node can't hold it.
@@ -226,6 +228,36 @@ pub(super) struct Status {
     /// Print again every second until interrupted.
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ipvs {
+    /// Connections, packets and bytes a second.
+    #[arg(long, conflicts_with = "stats")]
+    rate: bool,
+    /// Connections, packets and bytes in all.
+    #[arg(long)]
+    stats: bool,
+    #[arg(long, conflicts_with_all = ["rate", "stats"])]
+    pub(super) json: bool,
+}
+
+/// Which numbers a table shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbers {
+    Connections,
+    Totals,
+    Rates,
+}
+
+impl Ipvs {
+    pub(super) fn numbers(&self) -> Numbers {
+        match (self.rate, self.stats) {
+            (true, _) => Numbers::Rates,
+            (false, true) => Numbers::Totals,
+            (false, false) => Numbers::Connections,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ pub(super) fn close(data_dir: &Path) -> anyhow::Result<()> {
         } else {
             unbind_remainders(&directory).await?;
         }
+        leasehold_dataplane::clear(&directory.services())?;
         out::data(&format!("{} answers for nothing", directory.settings().name))
     })
 }

@@ -7,6 +7,7 @@ mod close;
 mod config;
 mod doctor;
 mod found;
+mod ipvs;
 mod members;
 pub(crate) mod out;
 mod recover;
@@ -45,6 +46,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo => crate::demo::run(),
         Command::Export { local } => config::export(&target, local),
         Command::Status(args) => show::status(&target, &args),
+        Command::Ipvs(args) => ipvs::ipvs(&target, &args),
         Command::Explain(args) => show::explain(&target, &args),
         Command::Move { instance, to } => members::r#move(&target, instance, to),
         Command::Drain { node } => members::drain(&target, node, true),

@@ -68,7 +68,41 @@ fn table(status: &Value) -> String {
             vips.collect::<Vec<_>>().join(" "),
         ]);
     }
-    text + &align(&rows)
+    text.push_str(&align(&rows));
+    text + &virtual_servers(status)
+}
+
+/// One line for each real server, under its virtual server's.
+fn virtual_servers(status: &Value) -> String {
+    let heading =
+        ["VIRTUAL SERVER", "PROTOCOL", "FORWARD", "WEIGHT", "STATE", "ACTIVE", "INACTIVE"];
+    let mut rows = vec![heading.map(str::to_owned)];
+    let count = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
+    for server in status["virtual_servers"].as_array().into_iter().flatten() {
+        let state = if server["quorum"] == true { "up" } else { "no quorum" };
+        let [scheduler, protocol] = [word(&server["scheduler"]), word(&server["protocol"])];
+        let none = String::new;
+        let address = format!("{} {scheduler}", word(&server["address"]));
+        rows.push([address, protocol, none(), none(), state.to_owned(), none(), none()]);
+        for real in server["real_servers"].as_array().into_iter().flatten() {
+            rows.push([
+                format!("  -> {}", word(&real["address"])),
+                none(),
+                word(&real["forward"]),
+                count(&real["weight"]),
+                word(&real["state"]),
+                count(&real["active"]),
+                count(&real["inactive"]),
+            ]);
+        }
+        if let Some(sorry) = server["sorry_server"]["address"].as_str() {
+            let state = if server["sorry_server"]["serves"] == true { "serves" } else { "waits" };
+            let cells = [none(), none(), none(), state.to_owned(), none(), none()];
+            let [a, b, c, d, e, f] = cells;
+            rows.push([format!("  -> {sorry} (sorry server)"), a, b, c, d, e, f]);
+        }
+    }
+    if rows.len() == 1 { String::new() } else { format!("\n{}", align(&rows)) }
 }
 
 fn nodes(status: &Value) -> String {

@@ -131,11 +131,8 @@ fn judge(
     let first = (service.clone(), protocol, real, 0);
     let last = (service.clone(), protocol, real, usize::MAX);
     let mut verdicts = running.range(first..=last).map(|(_, one)| one.verdict);
-    let all = if verdicts.all(|one| one != Some(Verdict::Down)) {
-        Verdict::Up
-    } else {
-        Verdict::Down
-    };
+    let all =
+        if verdicts.all(|one| one != Some(Verdict::Down)) { Verdict::Up } else { Verdict::Down };
     let name = (service, protocol);
     if let Some(server) = config.virtual_servers.iter().find(|one| one.key() == name) {
         health.send_if_modified(|health| health.handle_verdict(server, real, all));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use leasehold_dataplane::fence::{Fence, boot_now};
 use leasehold_dataplane::plan::Binding;
+use leasehold_dataplane::service::Health;
 use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links, probe, sysctl};
 use leasehold_model::{Eligibility, GroupId};
 use leasehold_raft::state::{Cause, State};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use super::lease_thread::{Desired, OpenLeases, Order};
 use super::lifetime::lifetime;
+use super::virtual_servers::VirtualServers;
 
 /// The kernel's own sweeper: how long an address outlives whoever renews it. An interface that
 /// appears after that one's death has no fence, so it is short.
@@ -40,8 +42,8 @@ const RIVALS_ANSWER_WITHIN: Duration = Duration::from_millis(300);
 /// An instance that could not be programmed is not offered to this node for so long.
 const UNABLE_FOR: Duration = Duration::from_secs(10);
 
-pub(crate) struct KernelThread {
-    pub(crate) kernel: Kernel,
+/// What the thread hears and tells.
+pub(crate) struct Inputs {
     pub(crate) desired: watch::Receiver<Desired>,
     pub(crate) programmed: watch::Sender<u64>,
     pub(crate) eligibility: watch::Sender<Eligibility>,
@@ -52,8 +54,23 @@ pub(crate) struct KernelThread {
     pub(crate) pin_dir: Option<PathBuf>,
     /// Where the addresses' lifetime is the fence: until when each lease is good.
     pub(crate) leases: Option<watch::Receiver<OpenLeases>>,
+    pub(crate) health: watch::Receiver<Health>,
+    pub(crate) services: VirtualServers,
+}
+
+pub(crate) struct KernelThread {
+    kernel: Kernel,
+    desired: watch::Receiver<Desired>,
+    programmed: watch::Sender<u64>,
+    eligibility: watch::Sender<Eligibility>,
+    orders: mpsc::Sender<Order>,
+    state: watch::Receiver<Arc<State>>,
+    pin_dir: Option<PathBuf>,
+    leases: Option<watch::Receiver<OpenLeases>>,
+    health: watch::Receiver<Health>,
+    services: VirtualServers,
     /// Interfaces whose settings were looked at.
-    pub(crate) judged: BTreeSet<String>,
+    judged: BTreeSet<String>,
 }
 
 /// Fences of other nodes, each told once a takeover.
@@ -61,6 +78,14 @@ const OBSTRUCTIONS: usize = 16;
 
 /// Addresses that can't be served here, and why.
 type Obstructed = (Vec<IpAddr>, String);
+
+/// When the virtual servers in the kernel are compared with what they should be.
+#[derive(Clone, Copy)]
+enum Look {
+    Now,
+    /// When the last look was long enough ago.
+    WhenDue,
+}
 
 /// What events asked for. Many events make one look.
 #[derive(Default)]
@@ -75,6 +100,27 @@ struct Announcements {
 }
 
 impl KernelThread {
+    /// To be called on the thread itself, and within its runtime.
+    pub(crate) fn open(inputs: Inputs) -> Result<Self, DataplaneError> {
+        let Inputs { desired, programmed, eligibility, orders, .. } = inputs;
+        let Inputs { state, pin_dir, leases, health, services, .. } = inputs;
+        let kernel = Kernel::open(pin_dir.as_deref())?;
+        let judged = BTreeSet::new();
+        Ok(Self {
+            kernel,
+            desired,
+            programmed,
+            eligibility,
+            orders,
+            state,
+            pin_dir,
+            leases,
+            health,
+            services,
+            judged,
+        })
+    }
+
     /// Runs until the daemon drops the other ends.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let mut changes = Watch::open()?;
@@ -89,9 +135,9 @@ impl KernelThread {
             let announce = announcements.next();
             tokio::select! {
                 biased;
-                changed = self.desired.changed() => {
+                changed = either(&mut self.desired, &mut self.health) => {
                     if changed.is_err() { return Ok(()) }
-                    self.pass(&mut announcements, &mut unable, &obstruct).await?;
+                    self.pass(Look::Now, &mut announcements, &mut unable, &obstruct).await?;
                 }
                 changed = renewed(&mut self.leases) => {
                     if changed.is_err() { return Ok(()) }
@@ -116,7 +162,8 @@ impl KernelThread {
                     let links = std::mem::take(&mut lookout).links;
                     let risen =
                         if links { self.report_interfaces().await? } else { BTreeSet::new() };
-                    self.pass(&mut announcements, &mut unable, &obstruct).await?;
+                    let look = Look::WhenDue;
+                    self.pass(look, &mut announcements, &mut unable, &obstruct).await?;
                     // Neighbours behind a link that came back may have missed us.
                     announcements.schedule(&on(&self.desired.borrow().bindings, &risen));
                 }
@@ -135,7 +182,8 @@ impl KernelThread {
                     self.forgive(&mut unable);
                     // Whatever event was missed; that a tcx link went has none.
                     let risen = self.report_interfaces().await?;
-                    self.pass(&mut announcements, &mut unable, &obstruct).await?;
+                    let look = Look::WhenDue;
+                    self.pass(look, &mut announcements, &mut unable, &obstruct).await?;
                     self.refresh().await;
                     let bindings = self.desired.borrow().bindings.clone();
                     announcements.schedule(&on(&bindings, &risen));
@@ -144,13 +192,22 @@ impl KernelThread {
         }
     }
 
+    /// In the order of a takeover and of a release at once: services that come, addresses,
+    /// announcements; services that go come last.
     async fn pass(
         &mut self,
+        services: Look,
         announcements: &mut Announcements,
         unable: &mut BTreeMap<String, Instant>,
         obstruct: &mpsc::Sender<Obstructed>,
     ) -> anyhow::Result<()> {
         let mut desired = self.desired.borrow_and_update().clone();
+        let serve = matches!(services, Look::Now) || self.services.is_due();
+        if serve {
+            let health = self.health.borrow_and_update().clone();
+            self.services.put(&desired, &health);
+            self.report_impaired();
+        }
         let lifetimes = self.lifetimes(&desired.bindings);
         desired.bindings.retain(|one| lifetimes.contains_key(&one.group));
         let shortest = lifetimes.values().min().copied().unwrap_or(VALID_LIFETIME);
@@ -176,6 +233,9 @@ impl KernelThread {
                 desired.bindings
             }
         };
+        if serve {
+            self.services.retire();
+        }
         if !added.is_empty() {
             self.announce(&added).await;
             announcements.schedule(&added);
@@ -326,6 +386,22 @@ impl KernelThread {
         Ok(risen)
     }
 
+    /// Tells the leader what is served in part only.
+    fn report_impaired(&self) {
+        let state = self.state.borrow().clone();
+        let name = |group: GroupId| state.groups.iter().find(|(_, one)| **one == group);
+        let now: BTreeMap<String, String> = self
+            .services
+            .impaired()
+            .filter_map(|(group, why)| Some((name(group)?.0.clone(), why.to_owned())))
+            .collect();
+        self.eligibility.send_if_modified(|one| {
+            let differs = one.impaired != now;
+            one.impaired = now;
+            differs
+        });
+    }
+
     fn forgive(&self, unable: &mut BTreeMap<String, Instant>) {
         let now = Instant::now();
         if unable.values().any(|until| *until <= now) {
@@ -338,6 +414,18 @@ impl KernelThread {
     fn order(&self, order: Order) {
         // Where the queue is full, the surrender comes again with the next pass.
         let _ = self.orders.try_send(order);
+    }
+}
+
+/// Resolves when there is something else to want: other leases, or other real servers.
+async fn either(
+    desired: &mut watch::Receiver<Desired>,
+    health: &mut watch::Receiver<Health>,
+) -> Result<(), watch::error::RecvError> {
+    tokio::select! {
+        biased;
+        changed = desired.changed() => changed,
+        changed = health.changed() => changed,
     }
 }
 

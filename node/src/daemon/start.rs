@@ -2,15 +2,14 @@
 
 use crate::Group;
 use leasehold_raft::network::Channels;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use leasehold_dataplane::Kernel;
 use leasehold_dataplane::fence::{Fence, FenceError};
+use leasehold_dataplane::service::Health;
 use leasehold_model::{Eligibility, NodeId, Role};
 use leasehold_raft::group::{GroupError, GroupSettings};
 use leasehold_raft::identity::{Directory, Identity, Refusals};
@@ -22,12 +21,15 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::governor;
 use super::guard_line;
-use super::kernel_thread::KernelThread;
-use super::lease_thread::{self, Desired, Fencing, Inputs, OpenLeases, Order};
+use super::health;
+use super::kernel_thread::{self, KernelThread};
+use super::lease_thread::{self, Desired, Fencing, Inputs, OpenLeases};
 use super::lifetime;
 use super::membership;
 use super::stop::{self, Running, Serving};
 use super::to_leader::ToLeader;
+use super::virtual_servers::VirtualServers;
+use crate::api::Loads;
 use crate::api::admission::{AT_ONCE, AdmissionService};
 use crate::api::control::ControlService;
 use crate::api::lease::LeaseService;
@@ -121,16 +123,8 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let (lateness, worst) = watch::channel(0);
     let (eligibility, reported) = watch::channel(Eligibility::default());
     let pin_dir = matches!(fencing, Fencing::Program(..)).then(|| pin_dir(&identity));
-    let guard = guard_line::spawn(
-        node,
-        &guard::Settings {
-            data_dir: directory.path().to_owned(),
-            daemon: i32::try_from(std::process::id()).context("this process's id")?,
-            pin_dir: pin_dir.clone(),
-            hung_after: timing.ttl,
-        },
-    )?;
-    let (line, child) = guard;
+    let (health, loads, services) = balancing(&directory, &group, role)?;
+    let (line, child) = guard(&directory, &timing, pin_dir.clone())?;
     let inputs = Inputs {
         node,
         name: directory.settings().name.clone(),
@@ -151,12 +145,17 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let lease = thread("lease", move || async move { lease_thread::run(inputs).await })?;
     let kernel = match role {
         Role::Witness => None,
-        Role::Director => {
-            let eligibility = eligibility.clone();
-            let lasting = pin_dir.is_none().then(|| open_leases.clone());
-            let parts = (wanted, programmed, eligibility, orders.clone(), group.state(), lasting);
-            Some(kernel_thread(pin_dir, parts)?)
-        }
+        Role::Director => Some(kernel_thread(kernel_thread::Inputs {
+            desired: wanted,
+            programmed,
+            eligibility: eligibility.clone(),
+            orders: orders.clone(),
+            state: group.state(),
+            leases: pin_dir.is_none().then(|| open_leases.clone()),
+            pin_dir,
+            health: health.clone(),
+            services,
+        })?),
     };
     let view = View {
         node,
@@ -164,6 +163,8 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         governor: governor.clone(),
         open: open_leases,
         lateness: worst,
+        health,
+        loads,
     };
     let serving = serve(&directory, &group, governor, view, timing, listener, socket);
     Ok(Running {
@@ -221,39 +222,47 @@ fn serve(
     Serving { peers, local, stop }
 }
 
-type KernelParts = (
-    watch::Receiver<Desired>,
-    watch::Sender<u64>,
-    watch::Sender<Eligibility>,
-    mpsc::Sender<Order>,
-    watch::Receiver<Arc<leasehold_raft::state::State>>,
-    Option<watch::Receiver<OpenLeases>>,
-);
-
-fn kernel_thread(pin_dir: Option<PathBuf>, parts: KernelParts) -> anyhow::Result<stop::Thread> {
-    let (desired, programmed, eligibility, orders, state, leases) = parts;
+fn kernel_thread(inputs: kernel_thread::Inputs) -> anyhow::Result<stop::Thread> {
     thread("kernel", move || async move {
-        let kernel = match Kernel::open(pin_dir.as_deref()) {
-            Ok(kernel) => kernel,
+        let thread = match KernelThread::open(inputs) {
+            Ok(thread) => thread,
             Err(error) => stop::die(&format!("no netlink: {error}")),
         };
-        let judged = BTreeSet::new();
-        let thread = KernelThread {
-            kernel,
-            desired,
-            programmed,
-            eligibility,
-            orders,
-            state,
-            pin_dir,
-            judged,
-            leases,
-        };
-        let run = thread.run();
-        if let Err(error) = run.await {
+        if let Err(error) = thread.run().await {
             stop::die(&format!("the kernel can't be driven: {error:#}"));
         }
     })
+}
+
+fn guard(
+    directory: &Directory,
+    timing: &Timing,
+    pin_dir: Option<PathBuf>,
+) -> anyhow::Result<(guard_line::GuardLine, std::process::Child)> {
+    let settings = guard::Settings {
+        data_dir: directory.path().to_owned(),
+        daemon: i32::try_from(std::process::id()).context("this process's id")?,
+        pin_dir,
+        hung_after: timing.ttl,
+    };
+    guard_line::spawn(directory.identity().node(), &settings)
+}
+
+/// Starts the checks of real servers; their results, and the virtual servers' way to the kernel.
+fn balancing(
+    directory: &Directory,
+    group: &Group,
+    role: Role,
+) -> anyhow::Result<(watch::Receiver<Health>, watch::Receiver<Loads>, VirtualServers)> {
+    let (health, results) = watch::channel(Health::default());
+    let (loads, loaded) = watch::channel(Loads::default());
+    if role == Role::Director {
+        let state = group.state();
+        thread("health", move || health::run(state, health))?;
+    }
+    let path = directory.services();
+    let services = VirtualServers::open(&path, loads);
+    Ok((results, loaded, services.with_context(|| path.display().to_string())?))
 }
 
 /// A thread with a runtime of its own: nothing that blocks elsewhere holds it up.

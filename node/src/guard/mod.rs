@@ -11,12 +11,12 @@ mod report;
 
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use leasehold_dataplane::fence::Gate;
-use leasehold_raft::identity::Identity;
+use leasehold_raft::identity::{Directory, Identity};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal};
 
@@ -40,6 +40,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.data_dir)?;
     // All that is needed later is read now: the disk or the pins may be what kills the daemon.
     let (_, identity) = Identity::read(&settings.data_dir)?;
+    let services = Directory::services_in(&settings.data_dir);
     let mut gate = settings.pin_dir.as_deref().map(Gate::adopt).transpose()?;
     let daemon = Pid::from_raw(settings.daemon).context("guard: --daemon wants a process id")?;
     let handle = pidfd_open(daemon, PidfdFlags::empty());
@@ -59,7 +60,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         // another's by now.
         Charge::default()
     };
-    finish(gate.as_mut(), identity, &charge)
+    finish(gate.as_mut(), identity, &charge, &services)
 }
 
 enum End {
@@ -111,21 +112,26 @@ fn wait_until_gone(handle: std::os::fd::BorrowedFd<'_>) -> anyhow::Result<()> {
 }
 
 /// Nothing is logged before it is done: whoever should read the log may be what is stuck.
-fn finish(gate: Option<&mut Gate>, identity: Identity, charge: &Charge) -> anyhow::Result<()> {
+fn finish(
+    gate: Option<&mut Gate>,
+    identity: Identity,
+    charge: &Charge,
+    services: &Path,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let told = match gate {
             // A witness has no addresses.
             None if charge.vips.is_empty() => report::tell_peers(identity, charge).await,
             None => {
-                strip(None, charge).await?;
+                strip(None, charge, services).await?;
                 report::tell_peers(identity, charge).await
             }
             Some(gate) => {
                 gate.close_all().context("guard: closing the fence")?;
                 // The leases are over: the addresses may take their time.
                 let told = report::tell_peers(identity, charge).await;
-                strip(Some(gate), charge).await?;
+                strip(Some(gate), charge, services).await?;
                 told
             }
         };
@@ -142,9 +148,11 @@ fn finish(gate: Option<&mut Gate>, identity: Identity, charge: &Charge) -> anyho
     })
 }
 
-async fn strip(gate: Option<&mut Gate>, charge: &Charge) -> anyhow::Result<()> {
+async fn strip(gate: Option<&mut Gate>, charge: &Charge, services: &Path) -> anyhow::Result<()> {
     let stripped = leasehold_dataplane::strip(gate, &charge.vips).await;
-    stripped.map(drop).context("guard: unbinding addresses")
+    stripped.context("guard: unbinding addresses")?;
+    // Last: nobody reaches them any more, and the disk may be what is stuck.
+    leasehold_dataplane::clear(services).context("guard: removing virtual servers")
 }
 
 fn ignore_termination() -> anyhow::Result<()> {

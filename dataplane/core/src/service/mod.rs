@@ -7,6 +7,7 @@ mod desired;
 mod diff;
 mod drain;
 mod health;
+mod sync;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use desired::{Table, configured, desired};
 pub use diff::{Op, Put, diff};
 pub use drain::{Drains, Load};
 pub use health::{Health, Verdict};
+pub use sync::{Sync, sync};
 
 /// What the kernel tells one service from another by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 mod converge;
 mod drain;
 mod health;
+mod sync;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};

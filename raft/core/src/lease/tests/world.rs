@@ -41,6 +41,7 @@ impl Chance {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "a test holds few of them")]
 enum Event {
     Deliver { from: NodeId, to: NodeId, message: Message },
     Tick(usize),

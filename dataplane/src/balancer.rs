@@ -1,0 +1,119 @@
+//! Whatever of the kernel forwards packets to real servers, behind one set of questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use leasehold_dataplane_core::service::{Drains, Existing, Key, Sync, Table};
+use leasehold_ipvs as kernel;
+use leasehold_model::{BootNanos, Dataplane, LvsTimeouts};
+
+use crate::Journal;
+use crate::ipvs::Ipvs;
+
+/// Why services can't be programmed.
+#[derive(Debug, thiserror::Error)]
+pub enum BalancerError {
+    #[error(transparent)]
+    Ipvs(#[from] kernel::Error),
+    #[error("the journal of services: {0}")]
+    Journal(#[source] std::io::Error),
+    #[error("this version balances by IPVS only")]
+    NoNftables,
+}
+
+/// The balancer of this network namespace.
+#[derive(Debug)]
+pub enum Balancer {
+    Ipvs(Ipvs),
+}
+
+/// What a pass is to bring about.
+#[derive(Debug)]
+pub struct Wishes<'a> {
+    pub table: &'a Table,
+    /// Services that are ours to remove where the table lacks them.
+    pub owned: &'a BTreeSet<Key>,
+    pub sync: Option<&'a Sync>,
+    /// The configuration no longer has a sync daemon that it had.
+    pub end_sync: bool,
+    pub timeouts: Option<LvsTimeouts>,
+    /// How long a real server that left may keep its connections.
+    pub drain_for: Duration,
+}
+
+/// What could not be done, by service.
+pub type Failures = BTreeMap<Key, String>;
+
+/// What a pass found and did.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub failures: Failures,
+    /// The services of the table as they were before it.
+    pub before: BTreeMap<Key, Existing>,
+}
+
+/// Removes the services that a daemon, which is gone, noted in its journal.
+///
+/// # Errors
+/// Where the journal can't be read or the kernel can't be talked to. What the kernel refuses stays in it.
+pub fn clear(journal: &Path) -> Result<(), BalancerError> {
+    let mut journal = Journal::open(journal).map_err(BalancerError::Journal)?;
+    if journal.keys().is_empty() {
+        return Ok(());
+    }
+    let left = Ipvs::open()?.retire(&Table::new(), journal.keys())?;
+    journal.write(left.into_keys().collect()).map_err(BalancerError::Journal)
+}
+
+impl Balancer {
+    /// Opens the balancer that the configuration asks for.
+    ///
+    /// # Errors
+    /// Where this kernel has none such.
+    pub fn open(choice: Dataplane) -> Result<Self, BalancerError> {
+        match choice {
+            Dataplane::Auto | Dataplane::Ipvs => Ok(Self::Ipvs(Ipvs::open()?)),
+            Dataplane::Nftables => Err(BalancerError::NoNftables),
+        }
+    }
+
+    /// Adds what is missing and mends what differs; removes no service.
+    ///
+    /// # Errors
+    /// Where the kernel can't be talked to. What it refuses is among the failures.
+    pub fn put(
+        &mut self,
+        wishes: &Wishes<'_>,
+        drains: &mut Drains,
+        now: BootNanos,
+    ) -> Result<Done, BalancerError> {
+        match self {
+            Self::Ipvs(ipvs) => Ok(ipvs.put(wishes, drains, now)?),
+        }
+    }
+
+    /// Removes the services that are ours and not wanted.
+    ///
+    /// # Errors
+    /// Where the kernel can't be talked to. What it refuses is among the failures.
+    pub fn retire(
+        &mut self,
+        table: &Table,
+        owned: &BTreeSet<Key>,
+    ) -> Result<Failures, BalancerError> {
+        match self {
+            Self::Ipvs(ipvs) => Ok(ipvs.retire(table, owned)?),
+        }
+    }
+
+    /// The services among `keys` as the kernel has them, with what they carry.
+    ///
+    /// # Errors
+    /// Where the kernel can't be talked to.
+    pub fn read(&mut self, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, Existing>, BalancerError> {
+        match self {
+            Self::Ipvs(ipvs) => Ok(ipvs.read(|key| keys.contains(key))?),
+        }
+    }
+}
