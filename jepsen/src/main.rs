@@ -3,10 +3,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use leasehold_jepsen::bench::{durability, failover, quorum, spread, steady};
 use leasehold_jepsen::model::{self, Scope};
+use leasehold_lab::vm::{Ended, Job};
 use leasehold_lab::{LabError, find_binary, sweep};
 
 #[derive(Parser)]
@@ -26,6 +28,18 @@ enum Case {
         /// Instants of true time; more is slower, steeply
         #[arg(long)]
         horizon: Option<u64>,
+    },
+    /// Run a program of this machine inside one with Debian's kernel, which has IPVS
+    Vm {
+        #[arg(long, default_value_t = 3072, value_name = "MIB")]
+        memory: u32,
+        #[arg(long, default_value_t = 2)]
+        cpus: u32,
+        /// End it after so many seconds
+        #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+        limit: u64,
+        #[arg(required = true, last = true, value_name = "PROGRAM")]
+        argv: Vec<String>,
     },
     /// Measure on real processes and packets; prints Markdown. Needs root
     Bench {
@@ -72,6 +86,14 @@ enum Bench {
 
 fn main() -> ExitCode {
     let kept = match Cli::parse().case {
+        Case::Vm { memory, cpus, limit, argv } => {
+            let limit = Duration::from_secs(limit);
+            let job = Job { memory_mib: memory, cpus, limit, ..Job::new(argv) };
+            match job.run() {
+                Ok(Ended(status)) => return ExitCode::from(u8::try_from(status).unwrap_or(255)),
+                Err(error) => Err(error),
+            }
+        }
         Case::Model { scope, horizon } => Ok(check(scope, horizon)),
         Case::Bench { bench } => {
             sweep();

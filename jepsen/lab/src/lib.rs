@@ -46,6 +46,7 @@ pub mod peers;
 mod process;
 mod subnet;
 mod sweep;
+pub mod vm;
 mod wait;
 
 pub use binary::find_binary;
