@@ -13,6 +13,7 @@ use leasehold_model::Config;
 
 use crate::diagnostic::{self, Diagnostic, Places, Severity};
 
+pub(crate) use check::entrances;
 pub use check::{
     MAX_DESTINATIONS, MAX_INSTANCES, MAX_RANGE, MAX_SERVICES, MAX_VIPS, check_backend,
     check_directors, validate,

@@ -4,13 +4,20 @@
 //! what is served and reports the rest, `merge` makes one of many. Nothing is dropped without
 //! a diagnostic.
 
+mod checker;
 mod docs;
 mod expand;
+mod group;
 mod keywords;
 mod lex;
 mod lower;
 mod merge;
 mod parse;
+mod real;
+mod server;
+mod statement;
+mod sync;
+mod unite;
 mod vip;
 
 use leasehold_model::Config;
@@ -58,7 +65,8 @@ pub fn to_config(
         let statements = parse::parse(&tokens, &mut report);
         files.push((node, lower::lower(&statements, &mut report)));
     }
-    let (config, places) = merge::merge(&files, &mut report);
+    let (mut config, mut places) = merge::merge(&files, &mut report);
+    unite::unite(&files, &mut config, &mut places, &mut report);
     let mut diagnostics = report.diagnostics;
     diagnostics.extend(document::located_faults(&config, &places));
     diagnostic::sort(&mut diagnostics);

@@ -14,6 +14,7 @@ use leasehold_model::{Config, Dataplane};
 use crate::diagnostic::{Diagnostic, Path, Places, Severity};
 
 pub use backend::check_backend;
+pub(crate) use service::entrances;
 pub use service::{MAX_DESTINATIONS, MAX_RANGE, MAX_SERVICES};
 
 /// A lease is one slot of the fence's map and one line of every renewal.

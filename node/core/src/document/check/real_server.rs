@@ -9,6 +9,7 @@ use leasehold_model::{
 
 use super::Check;
 use super::service::unusable;
+use super::virtual_server::has_address;
 use crate::document::checks;
 
 impl Check {
@@ -127,7 +128,12 @@ impl Check {
             Forward::Dr => "DR",
             Forward::Tun(_) => "TUN",
         };
-        if matches!(server.service, Service::Fwmark(_)) && address.port() != 0 {
+        // 0 is the port of each packet: the only one that suits a group with several.
+        let marks = !entrances.is_empty() && !has_address(entrances);
+        if address.port() == 0 && (marks || matches!(server.service, Service::Group(_))) {
+            return;
+        }
+        if marks {
             return self.error(
                 format!(
                     "port {} has no effect: {name} keeps the port of each packet",

@@ -199,6 +199,12 @@ impl Check {
         {
             return self.at("instance", |check| check.unknown_instance(config, name));
         }
+        if config.instances.is_empty() {
+            return self.at(field(server), |check| {
+                let message = "nobody serves it: there is no instance";
+                check.warn(message, "make an instance with its address");
+            });
+        }
         let named = server.instance.as_deref();
         let only = config.instances.keys().next().filter(|_| config.instances.len() == 1);
         let addresses = entrances.iter().filter_map(|one| match one {
@@ -261,8 +267,9 @@ pub(super) fn field(server: &VirtualServer) -> &'static str {
     }
 }
 
-/// None of a group that has a fault: it may be too large to write out.
-fn entrances(config: &Config, server: &VirtualServer) -> Vec<Entrance> {
+/// What the kernel tells it by; nothing of a group that has a fault, as it may be too large to
+/// write out.
+pub(crate) fn entrances(config: &Config, server: &VirtualServer) -> Vec<Entrance> {
     let sound = |group: &VirtualServerGroup| {
         group.entries.iter().all(|entry| match entry {
             GroupEntry::Fwmark(_) => true,

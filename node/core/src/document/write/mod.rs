@@ -8,6 +8,8 @@ use leasehold_model::{
     Auth, AuthType, Config, Dataplane, Global, Instance, LvsTimeouts, Scope, SyncDaemon, Vip,
 };
 
+pub(crate) use virtual_server::{Setting, real_server_settings, server_settings};
+
 /// Canonical TOML. Equal configurations give equal texts, and reading the text gives back the
 /// configuration.
 #[must_use]

@@ -1,0 +1,449 @@
+//! `virtual_server`: a service, how it is scheduled and its real servers.
+
+use std::net::SocketAddr;
+
+use leasehold_model::{
+    Family, Forward, Fwmark, GroupEntry, Persistence, Protocol, Scheduler, Service, SorryServer,
+    VirtualServer,
+};
+
+use super::checker::Times;
+use super::keywords::Block;
+use super::lex::{Pos, Word};
+use super::lower::{At, File, Lower};
+use super::parse::Statement;
+use super::real::Real;
+use super::statement::number;
+use crate::document::MAX_LVS_TIMEOUT_S;
+use crate::document::canonical;
+
+/// A virtual server as one node has it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) at: Pos,
+    pub(super) value: VirtualServer,
+    /// Where its settings were written, by the way to them in the document.
+    pub(super) places: Vec<(Vec<String>, Pos)>,
+    /// Something in it was reported as an error.
+    pub(super) broken: bool,
+}
+
+/// What a block says, before it is put together: the order of lines decides nothing.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) times: Times,
+    pub(super) weight: Option<At<u16>>,
+    family: Option<At<Family>>,
+    protocol: Option<At<Protocol>>,
+    lb_algo: Option<At<Scheduler>>,
+    lb_kind: Option<At<Forward>>,
+    flags: Vec<Word>,
+    persistence_timeout: Option<At<u32>>,
+    granularity: Option<At<u8>>,
+    engine: Option<At<String>>,
+    quorum: Option<At<u32>>,
+    hysteresis: Option<At<u32>>,
+    sorry: Option<At<(std::net::IpAddr, Option<u16>)>>,
+    sorry_inhibit: bool,
+    sorry_kind: Option<At<Forward>>,
+}
+
+/// keepalived's, where persistence_timeout has no value.
+const PERSISTENCE_TIMEOUT_S: u32 = 360;
+
+impl Lower<'_> {
+    pub(super) fn servers(&mut self, statements: &[Statement], file: &mut File) {
+        let servers = statements.iter().filter(|one| one.keyword.text == "virtual_server");
+        let servers: Vec<&Statement> = servers.collect();
+        let inside: Vec<&Statement> =
+            servers.iter().flat_map(|one| one.block.iter().flatten()).collect();
+        let reals = inside.iter().filter(|one| one.keyword.text == "real_server");
+        let reals: Vec<&Statement> = reals.flat_map(|one| one.block.iter().flatten()).collect();
+        self.unserved(Block::VirtualServer, inside);
+        self.unserved(Block::RealServer, reals.iter().copied());
+        self.unserved_checks(&reals);
+        for one in servers {
+            let Some(server) = self.server(one, file) else { continue };
+            let key = server.value.key();
+            match file.servers.iter().find(|first| first.value.key() == key) {
+                Some(first) => {
+                    let first = self.report.place(first.at);
+                    let service = &server.value.service;
+                    let message = format!("virtual_server {service} is defined at {first} already");
+                    self.report.error(server.at, message, "remove one, or put them together");
+                }
+                None => file.servers.push(server),
+            }
+        }
+    }
+
+    fn server(&mut self, one: &Statement, file: &File) -> Option<Server> {
+        let errors = self.report.errors;
+        let service = self.service(one)?;
+        let block = self.block(one)?;
+        let mut server = Server {
+            at: one.keyword.at,
+            value: VirtualServer::new(service, Protocol::Udp),
+            places: Vec::new(),
+            broken: false,
+        };
+        let mut draft = Draft::default();
+        for line in block.iter().filter(|line| line.keyword.text != "real_server") {
+            if !self.is_placeholder(line) {
+                self.setting_of_server(line, &mut draft, &mut server);
+            }
+        }
+        self.put_together(&draft, &mut server);
+        let port = port_of(&server.value.service, file);
+        let mut reals = Vec::new();
+        for line in block.iter().filter(|line| line.keyword.text == "real_server") {
+            if let Some(mut real) = self.real_server(line, &draft, port.unwrap_or(0)) {
+                self.port(line, &mut real, &server.value, port);
+                reals.push(real);
+            }
+        }
+        self.family(&draft, &reals, &mut server.value);
+        put_reals(reals, &mut server);
+        canonical::virtual_server(&mut server.value);
+        server.broken = self.report.errors > errors;
+        Some(server)
+    }
+
+    fn service(&mut self, one: &Statement) -> Option<Service> {
+        let words = &one.arguments;
+        match words.first().map(|word| word.text.as_str()) {
+            Some("fwmark") => {
+                let read = number(1, u32::MAX);
+                let mark = self.after(&words[0], words.get(1), "1 or more", read)?;
+                Some(Service::Fwmark(Fwmark { mark, family: Family::Inet }))
+            }
+            Some("group") => {
+                let read = |text: &str| Some(text.to_owned());
+                self.after(&words[0], words.get(1), "a name", read).map(Service::Group)
+            }
+            Some(_) | None => {
+                let (address, port) = self.socket(&one.keyword, words)?;
+                Some(Service::Address(SocketAddr::new(address, port.unwrap_or(0))))
+            }
+        }
+    }
+
+    fn setting_of_server(&mut self, one: &Statement, draft: &mut Draft, server: &mut Server) {
+        if self.time(one, 1, &mut draft.times) || self.scheduling(one, draft) {
+            return self.note_setting(one, server);
+        }
+        let value = &mut server.value;
+        match one.keyword.text.as_str() {
+            "alpha" => value.alpha = self.flag(one).is_some_and(|flag| flag.value),
+            "omega" => value.omega = self.flag(one).is_some_and(|flag| flag.value),
+            "inhibit_on_failure" => {
+                value.inhibit_on_failure = self.flag(one).is_some_and(|flag| flag.value);
+            }
+            "ops" => value.ops = self.flag(one).is_some_and(|flag| flag.value),
+            "virtualhost" => value.virtualhost = self.argument(one).map(|word| word.text.clone()),
+            "quorum" => {
+                if let Some(read) = self.value(one, "1 or more", number(1, u32::MAX)) {
+                    self.set(one, &mut draft.quorum, read);
+                }
+            }
+            "hysteresis" => {
+                if let Some(read) = self.value(one, "a number", number(0, u32::MAX)) {
+                    self.set(one, &mut draft.hysteresis, read);
+                }
+            }
+            "quorum_up" => value.quorum_up = self.script(one),
+            "quorum_down" => value.quorum_down = self.script(one),
+            "sorry_server" => {
+                self.no_block(one);
+                if let Some(address) = self.socket(&one.keyword, &one.arguments) {
+                    let address = At { value: address, at: one.keyword.at };
+                    self.set(one, &mut draft.sorry, address);
+                }
+            }
+            "sorry_server_inhibit" => {
+                draft.sorry_inhibit = self.flag(one).is_some_and(|flag| flag.value);
+            }
+            "sorry_server_lvs_method" => draft.sorry_kind = self.forward(one),
+            _ => return,
+        }
+        self.note_setting(one, server);
+    }
+
+    fn note_setting(&mut self, one: &Statement, server: &mut Server) {
+        let name = match one.keyword.text.as_str() {
+            "lvs_sched" => "lb_algo",
+            "lvs_method" => "lb_kind",
+            "sh-port" | "sh-fallback" | "mh-port" | "mh-fallback" | "flag-1" | "flag-2"
+            | "flag-3" => "flags",
+            name => name,
+        };
+        server.places.push((vec![name.to_owned()], one.keyword.at));
+    }
+
+    fn scheduling(&mut self, one: &Statement, draft: &mut Draft) -> bool {
+        match one.keyword.text.as_str() {
+            "ip_family" => {
+                let read = |text: &str| match text {
+                    "inet" => Some(Family::Inet),
+                    "inet6" => Some(Family::Inet6),
+                    _ => None,
+                };
+                if let Some(value) = self.value(one, "inet or inet6", read) {
+                    self.set(one, &mut draft.family, value);
+                }
+            }
+            "protocol" => {
+                let read = |text: &str| {
+                    Protocol::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(text))
+                };
+                if let Some(value) = self.value(one, "TCP, UDP or SCTP", read) {
+                    self.set(one, &mut draft.protocol, value);
+                }
+            }
+            "lb_algo" | "lvs_sched" => {
+                let read = |text: &str| Scheduler::ALL.into_iter().find(|one| one.name() == text);
+                let names = Scheduler::ALL.map(Scheduler::name).join(", ");
+                if let Some(value) = self.value(one, &format!("one of {names}"), read) {
+                    self.set(one, &mut draft.lb_algo, value);
+                }
+            }
+            "lb_kind" | "lvs_method" => {
+                if let Some(value) = self.forward(one) {
+                    self.set(one, &mut draft.lb_kind, value);
+                }
+            }
+            "weight" => {
+                if let Some(value) = self.value(one, "0 to 65535", number(0, 65535)) {
+                    self.set(one, &mut draft.weight, value);
+                }
+            }
+            "sh-port" | "sh-fallback" | "mh-port" | "mh-fallback" | "flag-1" | "flag-2"
+            | "flag-3" => {
+                self.no_block(one);
+                draft.flags.push(one.keyword.clone());
+            }
+            "persistence_timeout" => self.persistence_timeout(one, draft),
+            "persistence_granularity" => {
+                let read =
+                    |text: &str| canonical::prefix_of_mask(text).or_else(|| number(1, 128)(text));
+                if let Some(value) = self.value(one, "a netmask or prefix length", read) {
+                    self.set(one, &mut draft.granularity, value);
+                }
+            }
+            "persistence_engine" => {
+                let read = |text: &str| Some(text.to_owned());
+                if let Some(value) = self.value(one, "a name", read) {
+                    self.set(one, &mut draft.engine, value);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn persistence_timeout(&mut self, one: &Statement, draft: &mut Draft) {
+        let wanted = format!("0 to {MAX_LVS_TIMEOUT_S} seconds");
+        let value = match one.arguments.is_empty() {
+            true => Some(At { value: PERSISTENCE_TIMEOUT_S, at: one.keyword.at }),
+            false => self.value(one, &wanted, number(0, MAX_LVS_TIMEOUT_S)),
+        };
+        if let Some(value) = value {
+            self.set(one, &mut draft.persistence_timeout, value);
+        }
+    }
+
+    fn put_together(&mut self, draft: &Draft, server: &mut Server) {
+        let at = server.at;
+        let value = &mut server.value;
+        let protocol = draft.protocol.as_ref().map(|protocol| protocol.value);
+        if protocol.is_none() && !matches!(value.service, Service::Fwmark(_)) {
+            let message = "the virtual server has no protocol: UDP is meant, as in keepalived";
+            self.report.warn(at, message, "protocol TCP, if that is meant");
+        }
+        value.protocol = protocol.unwrap_or(Protocol::Udp);
+        value.lb_algo = draft.lb_algo.as_ref().map_or(Scheduler::Wlc, |one| one.value);
+        value.lb_kind = draft.lb_kind.as_ref().map_or(Forward::Nat, |one| one.value);
+        self.flags(draft, value);
+        value.persistence = self.persistence(draft);
+        self.quorum(draft, value);
+        let port = match &value.service {
+            Service::Address(address) => address.port(),
+            Service::Fwmark(_) | Service::Group(_) => 0,
+        };
+        value.sorry_server = draft.sorry.as_ref().map(|sorry| SorryServer {
+            address: SocketAddr::new(sorry.value.0, sorry.value.1.unwrap_or(port)),
+            lb_kind: draft.sorry_kind.as_ref().map(|kind| kind.value),
+            inhibit: draft.sorry_inhibit,
+        });
+        if let (Some(sorry), Some(written)) = (&mut value.sorry_server, &draft.sorry)
+            && let Service::Address(service) = value.service
+        {
+            let kind = sorry.lb_kind.unwrap_or(value.lb_kind);
+            let own = sorry.address.port();
+            if kind != Forward::Nat && own != service.port() {
+                self.other_port(written.at, own, service.port());
+                sorry.address.set_port(service.port());
+            }
+        }
+    }
+
+    /// keepalived wants lb_algo above them; here the order does not matter.
+    fn flags(&mut self, draft: &Draft, value: &mut VirtualServer) {
+        for word in &draft.flags {
+            let (scheduler, bit) = match word.text.as_str() {
+                "sh-fallback" => (Some(Scheduler::Sh), 1),
+                "sh-port" => (Some(Scheduler::Sh), 2),
+                "mh-fallback" => (Some(Scheduler::Mh), 1),
+                "mh-port" => (Some(Scheduler::Mh), 2),
+                "flag-1" => (None, 1),
+                "flag-2" => (None, 2),
+                _ => (None, 3),
+            };
+            if scheduler.is_some_and(|scheduler| scheduler != value.lb_algo) {
+                let message =
+                    format!("{} is ignored with lb_algo {}", word.text, value.lb_algo.name());
+                self.report.warn(word.at, message, "remove it");
+                continue;
+            }
+            match bit {
+                1 => value.flags.flag_1 = true,
+                2 => value.flags.flag_2 = true,
+                _ => value.flags.flag_3 = true,
+            }
+        }
+    }
+
+    fn persistence(&mut self, draft: &Draft) -> Option<Persistence> {
+        let granularity = draft.granularity.as_ref();
+        let timeout_s = match (&draft.persistence_timeout, granularity) {
+            (Some(timeout), _) => timeout.value,
+            (None, Some(granularity)) => {
+                let message = "persistence_granularity alone means persistence_timeout 360, as in \
+                               keepalived";
+                self.report.warn(granularity.at, message, "write both");
+                PERSISTENCE_TIMEOUT_S
+            }
+            (None, None) => 0,
+        };
+        if timeout_s == 0 {
+            let unused = [granularity.map(|one| one.at), draft.engine.as_ref().map(|one| one.at)];
+            for at in unused.into_iter().flatten() {
+                let message = "without persistence_timeout this has no effect";
+                self.report.warn(at, message, "persistence_timeout 360");
+            }
+            return None;
+        }
+        Some(Persistence {
+            timeout_s,
+            granularity: granularity.map(|one| one.value),
+            engine: draft.engine.as_ref().map(|one| one.value.clone()),
+        })
+    }
+
+    fn quorum(&mut self, draft: &Draft, value: &mut VirtualServer) {
+        value.quorum = draft.quorum.as_ref().map_or(1, |one| one.value);
+        let Some(hysteresis) = &draft.hysteresis else { return };
+        value.hysteresis = hysteresis.value;
+        if hysteresis.value >= value.quorum {
+            value.hysteresis = value.quorum - 1;
+            let message = format!(
+                "hysteresis {} is not below the quorum: {} is used, as in keepalived",
+                hysteresis.value, value.hysteresis
+            );
+            self.report.warn(hysteresis.at, message, "a hysteresis below the quorum");
+        }
+    }
+
+    /// Packets that are not translated keep their port: keepalived sets the service's.
+    fn port(
+        &mut self,
+        one: &Statement,
+        real: &mut Real,
+        server: &VirtualServer,
+        port: Option<u16>,
+    ) {
+        let kind = real.value.lb_kind.unwrap_or(server.lb_kind);
+        let service = port.unwrap_or(0);
+        let own = real.value.address.port();
+        if kind == Forward::Nat || own == service {
+            return;
+        }
+        if real.has_port {
+            self.other_port(one.keyword.at, own, service);
+        }
+        real.value.address.set_port(service);
+    }
+
+    fn other_port(&mut self, at: Pos, own: u16, service: u16) {
+        let (message, hint) = match service {
+            0 => (
+                format!("port {own} counts for checks alone: DR and TUN keep each packet's port"),
+                "only NAT changes the port",
+            ),
+            _ => (
+                format!("port {own} is not the service's: {service} is used, as in keepalived"),
+                "only NAT changes the port; the checks keep theirs",
+            ),
+        };
+        self.report.warn(at, message, hint);
+    }
+
+    /// A mark has no address to tell the family by.
+    fn family(&mut self, draft: &Draft, reals: &[Real], value: &mut VirtualServer) {
+        let kind = value.lb_kind;
+        let untunnelled =
+            |real: &&Real| !matches!(real.value.lb_kind.unwrap_or(kind), Forward::Tun(_));
+        let told = reals.iter().find(untunnelled).or(reals.first());
+        let told = told.map(|real| Family::of(real.value.address.ip()));
+        match &mut value.service {
+            Service::Fwmark(mark) => {
+                let given = draft.family.as_ref().map(|family| family.value);
+                mark.family = given.or(told).unwrap_or_default();
+            }
+            Service::Address(address) => {
+                if let Some(family) = &draft.family
+                    && family.value != Family::of(address.ip())
+                {
+                    let message = format!("ip_family is not that of {}", address.ip());
+                    self.report.error(family.at, message, "remove it: the address says it");
+                }
+            }
+            Service::Group(_) => {}
+        }
+    }
+}
+
+/// The port that packets have when they come; none where they may have several.
+fn port_of(service: &Service, file: &File) -> Option<u16> {
+    match service {
+        Service::Address(address) => Some(address.port()),
+        Service::Fwmark(_) => None,
+        Service::Group(name) => {
+            let group = file.groups.iter().find(|group| group.name == *name)?;
+            let mut ports = group.entries.iter().map(|entry| match entry.value {
+                GroupEntry::Range { port, .. } => Some(port),
+                GroupEntry::Fwmark(_) => None,
+            });
+            let first = ports.next()??;
+            ports.all(|port| port == Some(first)).then_some(first)
+        }
+    }
+}
+
+fn put_reals(reals: Vec<Real>, server: &mut Server) {
+    let value = &mut server.value;
+    let (alpha, inhibit) = (value.alpha, value.inhibit_on_failure);
+    // What the virtual server says counts for all; one that says otherwise takes it back to each.
+    value.alpha = alpha && reals.iter().all(|real| real.alpha != Some(false));
+    value.inhibit_on_failure =
+        inhibit && reals.iter().all(|real| real.inhibit_on_failure != Some(false));
+    for (index, mut real) in reals.into_iter().enumerate() {
+        real.value.alpha = real.alpha.unwrap_or(alpha);
+        real.value.inhibit_on_failure = real.inhibit_on_failure.unwrap_or(inhibit);
+        for (path, at) in real.places {
+            let steps = ["real_server".to_owned(), index.to_string()].into_iter();
+            server.places.push((steps.chain(path).collect(), at));
+        }
+        value.real_servers.push(real.value);
+    }
+}
