@@ -43,6 +43,16 @@ fn the_documentation_of_keywords_is_the_table() {
     expect(&path, &keepalived::to_markdown());
 }
 
+#[test]
+fn the_example_of_the_documentation_has_no_fault() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let text = fs::read_to_string(path).unwrap();
+    let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let (config, diagnostics) = document::parse_toml("configuration.md", example);
+    assert_eq!(diagnostics, vec![]);
+    assert_eq!(config.unwrap().virtual_servers.len(), 2);
+}
+
 /// Files that a case includes lie in its folder `include`.
 struct Beside<'a>(&'a Path);
 

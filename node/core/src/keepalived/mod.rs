@@ -6,6 +6,7 @@
 
 mod checker;
 mod docs;
+mod draft;
 mod expand;
 mod group;
 mod keywords;

@@ -1,0 +1,175 @@
+//! What a `virtual_server` block says, put together: defaults, and what keepalived corrects.
+
+use std::net::SocketAddr;
+
+use leasehold_model::{
+    Family, Forward, Persistence, Protocol, Scheduler, Service, SorryServer, VirtualServer,
+};
+
+use super::lex::Pos;
+use super::lower::Lower;
+use super::parse::Statement;
+use super::real::Real;
+use super::server::{DEFAULT_PERSISTENCE_S, Draft, Server};
+
+impl Lower<'_> {
+    pub(super) fn put_together(&mut self, draft: &Draft, server: &mut Server) {
+        let at = server.at;
+        let value = &mut server.value;
+        let protocol = draft.protocol.as_ref().map(|protocol| protocol.value);
+        if protocol.is_none() && !matches!(value.service, Service::Fwmark(_)) {
+            let message = "the virtual server has no protocol: UDP is meant, as in keepalived";
+            self.report.warn(at, message, "protocol TCP, if that is meant");
+        }
+        value.protocol = protocol.unwrap_or(Protocol::Udp);
+        value.lb_algo = draft.lb_algo.as_ref().map_or(Scheduler::Wlc, |one| one.value);
+        value.lb_kind = draft.lb_kind.as_ref().map_or(Forward::Nat, |one| one.value);
+        self.flags(draft, value);
+        value.persistence = self.persistence(draft);
+        self.quorum(draft, value);
+        let port = match &value.service {
+            Service::Address(address) => address.port(),
+            Service::Fwmark(_) | Service::Group(_) => 0,
+        };
+        value.sorry_server = draft.sorry.as_ref().map(|sorry| SorryServer {
+            address: SocketAddr::new(sorry.value.0, sorry.value.1.unwrap_or(port)),
+            lb_kind: draft.sorry_kind.as_ref().map(|kind| kind.value),
+            inhibit: draft.sorry_inhibit,
+        });
+        if let (Some(sorry), Some(written)) = (&mut value.sorry_server, &draft.sorry)
+            && let Service::Address(service) = value.service
+        {
+            let kind = sorry.lb_kind.unwrap_or(value.lb_kind);
+            let own = sorry.address.port();
+            if kind != Forward::Nat && own != service.port() {
+                self.other_port(written.at, own, service.port());
+                sorry.address.set_port(service.port());
+            }
+        }
+    }
+
+    /// keepalived wants lb_algo above them; here the order does not matter.
+    fn flags(&mut self, draft: &Draft, value: &mut VirtualServer) {
+        for word in &draft.flags {
+            let (scheduler, bit) = match word.text.as_str() {
+                "sh-fallback" => (Some(Scheduler::Sh), 1),
+                "sh-port" => (Some(Scheduler::Sh), 2),
+                "mh-fallback" => (Some(Scheduler::Mh), 1),
+                "mh-port" => (Some(Scheduler::Mh), 2),
+                "flag-1" => (None, 1),
+                "flag-2" => (None, 2),
+                _ => (None, 3),
+            };
+            if scheduler.is_some_and(|scheduler| scheduler != value.lb_algo) {
+                let message =
+                    format!("{} is ignored with lb_algo {}", word.text, value.lb_algo.name());
+                self.report.warn(word.at, message, "remove it");
+                continue;
+            }
+            match bit {
+                1 => value.flags.flag_1 = true,
+                2 => value.flags.flag_2 = true,
+                _ => value.flags.flag_3 = true,
+            }
+        }
+    }
+
+    fn persistence(&mut self, draft: &Draft) -> Option<Persistence> {
+        let granularity = draft.granularity.as_ref();
+        let timeout_s = match (&draft.persistence_timeout, granularity) {
+            (Some(timeout), _) => timeout.value,
+            (None, Some(granularity)) => {
+                let message = "persistence_granularity alone means persistence_timeout 360, as in \
+                               keepalived";
+                self.report.warn(granularity.at, message, "write both");
+                DEFAULT_PERSISTENCE_S
+            }
+            (None, None) => 0,
+        };
+        if timeout_s == 0 {
+            let unused = [granularity.map(|one| one.at), draft.engine.as_ref().map(|one| one.at)];
+            for at in unused.into_iter().flatten() {
+                let message = "without persistence_timeout this has no effect";
+                self.report.warn(at, message, "persistence_timeout 360");
+            }
+            return None;
+        }
+        Some(Persistence {
+            timeout_s,
+            granularity: granularity.map(|one| one.value),
+            engine: draft.engine.as_ref().map(|one| one.value.clone()),
+        })
+    }
+
+    fn quorum(&mut self, draft: &Draft, value: &mut VirtualServer) {
+        value.quorum = draft.quorum.as_ref().map_or(1, |one| one.value);
+        let Some(hysteresis) = &draft.hysteresis else { return };
+        value.hysteresis = hysteresis.value;
+        if hysteresis.value >= value.quorum {
+            value.hysteresis = value.quorum - 1;
+            let message = format!(
+                "hysteresis {} is not below the quorum: {} is used, as in keepalived",
+                hysteresis.value, value.hysteresis
+            );
+            self.report.warn(hysteresis.at, message, "a hysteresis below the quorum");
+        }
+    }
+
+    /// Packets that are not translated keep their port: keepalived sets the service's.
+    pub(super) fn port(
+        &mut self,
+        one: &Statement,
+        real: &mut Real,
+        server: &VirtualServer,
+        port: Option<u16>,
+    ) {
+        let kind = real.value.lb_kind.unwrap_or(server.lb_kind);
+        let service = port.unwrap_or(0);
+        let own = real.value.address.port();
+        if kind == Forward::Nat || own == service {
+            return;
+        }
+        if real.has_port {
+            self.other_port(one.keyword.at, own, service);
+        }
+        real.value.address.set_port(service);
+    }
+
+    fn other_port(&mut self, at: Pos, own: u16, service: u16) {
+        let (message, hint) = match service {
+            0 => (
+                format!("port {own} counts for checks alone: DR and TUN keep each packet's port"),
+                "only NAT changes the port",
+            ),
+            _ => (
+                format!("port {own} is not the service's: {service} is used, as in keepalived"),
+                "only NAT changes the port; the checks keep theirs",
+            ),
+        };
+        self.report.warn(at, message, hint);
+    }
+
+    /// A mark has no address to tell the family by.
+    pub(super) fn family(&mut self, draft: &Draft, reals: &[Real], value: &mut VirtualServer) {
+        let kind = value.lb_kind;
+        let untunnelled =
+            |real: &&Real| !matches!(real.value.lb_kind.unwrap_or(kind), Forward::Tun(_));
+        let told = reals.iter().find(untunnelled).or(reals.first());
+        let told = told.map(|real| Family::of(real.value.address.ip()));
+        match &mut value.service {
+            Service::Fwmark(mark) => {
+                let given = draft.family.as_ref().map(|family| family.value);
+                mark.family = given.or(told).unwrap_or_default();
+            }
+            Service::Address(address) => {
+                if let Some(family) = &draft.family
+                    && family.value != Family::of(address.ip())
+                {
+                    let message = format!("ip_family is not that of {}", address.ip());
+                    self.report.error(family.at, message, "remove it: the address says it");
+                }
+            }
+            Service::Group(_) => {}
+        }
+    }
+}
