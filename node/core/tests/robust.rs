@@ -1,5 +1,6 @@
 //! No text, however broken, makes the importer panic, hang or drop something in silence.
 
+use leasehold_node_core::document;
 use leasehold_node_core::keepalived::{self, NoIncludes, Source};
 use proptest::prelude::*;
 
@@ -60,6 +61,12 @@ virtual_server 10.0.0.2 443 {
 fn import(text: &str) -> (bool, Vec<String>) {
     let source = Source { node: Some("ds1"), file: "a.conf", text };
     let (config, diagnostics) = keepalived::to_config(&[source], &NoIncludes);
+    if let Some(config) = &config {
+        // Whatever is imported can be exported and applied.
+        let written = document::to_toml(config);
+        let (again, told) = document::parse_toml("a.toml", &written);
+        assert_eq!(again.as_ref(), Some(config), "{written}\n{told:?}");
+    }
     (config.is_some(), diagnostics.iter().map(ToString::to_string).collect())
 }
 

@@ -80,6 +80,30 @@ proptest! {
     }
 }
 
+const SAMPLE: &str = include_str!("../../tests/data/toml/07-virtual-servers/input.toml");
+
+proptest! {
+    /// Whatever of a changed file is still accepted means the same when it is written.
+    #[test]
+    fn what_is_accepted_is_written_and_read_back(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, "[\"\\[\\]{}=,.:/ 0-9a\n-]{0,2}"), 1..4),
+    ) {
+        let mut chars: Vec<char> = SAMPLE.chars().collect();
+        for (index, cut, insert) in cuts {
+            let at = index.index(chars.len());
+            let end = (at + cut).min(chars.len());
+            chars.splice(at..end, insert.chars());
+        }
+        let text: String = chars.into_iter().collect();
+        let (config, diagnostics) = parse_toml("a.toml", &text);
+        prop_assert_eq!(config.is_none(), diagnostics.iter().any(Diagnostic::is_error));
+        if let Some(config) = config {
+            let written = to_toml(&config);
+            prop_assert_eq!(parse_toml("a.toml", &written).0, Some(config), "{}", written);
+        }
+    }
+}
+
 fn small() -> Config {
     let vip = Vip {
         address: [10, 0, 0, 1].into(),

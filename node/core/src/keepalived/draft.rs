@@ -6,14 +6,38 @@ use leasehold_model::{
     Family, Forward, Persistence, Protocol, Scheduler, Service, SorryServer, VirtualServer,
 };
 
-use super::lex::Pos;
-use super::lower::Lower;
+use super::checker::Times;
+use super::lex::{Pos, Word};
+use super::lower::{At, Lower};
 use super::parse::Statement;
 use super::real::Real;
-use super::server::{DEFAULT_PERSISTENCE_S, Draft, Server};
+use super::server::Server;
+
+/// What a block says, before it is put together: the order of lines decides nothing.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) times: Times,
+    pub(super) weight: Option<At<u16>>,
+    pub(super) family: Option<At<Family>>,
+    pub(super) protocol: Option<At<Protocol>>,
+    pub(super) lb_algo: Option<At<Scheduler>>,
+    pub(super) lb_kind: Option<At<Forward>>,
+    pub(super) flags: Vec<Word>,
+    pub(super) persistence_timeout: Option<At<u32>>,
+    pub(super) granularity: Option<At<u8>>,
+    pub(super) engine: Option<At<String>>,
+    pub(super) quorum: Option<At<u32>>,
+    pub(super) hysteresis: Option<At<u32>>,
+    pub(super) sorry: Option<At<(std::net::IpAddr, Option<u16>)>>,
+    pub(super) sorry_inhibit: bool,
+    pub(super) sorry_kind: Option<At<Forward>>,
+}
+
+/// keepalived's, where persistence_timeout has no value.
+pub(super) const DEFAULT_PERSISTENCE_S: u32 = 360;
 
 impl Lower<'_> {
-    pub(super) fn put_together(&mut self, draft: &Draft, server: &mut Server) {
+    pub(super) fn put_together(&mut self, draft: &Draft, server: &mut Server, port: u16) {
         let at = server.at;
         let value = &mut server.value;
         let protocol = draft.protocol.as_ref().map(|protocol| protocol.value);
@@ -27,23 +51,17 @@ impl Lower<'_> {
         self.flags(draft, value);
         value.persistence = self.persistence(draft);
         self.quorum(draft, value);
-        let port = match &value.service {
-            Service::Address(address) => address.port(),
-            Service::Fwmark(_) | Service::Group(_) => 0,
-        };
         value.sorry_server = draft.sorry.as_ref().map(|sorry| SorryServer {
             address: SocketAddr::new(sorry.value.0, sorry.value.1.unwrap_or(port)),
             lb_kind: draft.sorry_kind.as_ref().map(|kind| kind.value),
             inhibit: draft.sorry_inhibit,
         });
-        if let (Some(sorry), Some(written)) = (&mut value.sorry_server, &draft.sorry)
-            && let Service::Address(service) = value.service
-        {
+        if let (Some(sorry), Some(written)) = (&mut value.sorry_server, &draft.sorry) {
             let kind = sorry.lb_kind.unwrap_or(value.lb_kind);
             let own = sorry.address.port();
-            if kind != Forward::Nat && own != service.port() {
-                self.other_port(written.at, own, service.port());
-                sorry.address.set_port(service.port());
+            if kind != Forward::Nat && own != port {
+                self.other_port(written.at, own, port);
+                sorry.address.set_port(port);
             }
         }
     }
@@ -138,7 +156,7 @@ impl Lower<'_> {
     fn other_port(&mut self, at: Pos, own: u16, service: u16) {
         let (message, hint) = match service {
             0 => (
-                format!("port {own} counts for checks alone: DR and TUN keep each packet's port"),
+                format!("port {own} counts for checks at most: DR and TUN keep each packet's port"),
                 "only NAT changes the port",
             ),
             _ => (

@@ -44,7 +44,8 @@ pub struct Source<'a> {
 ///
 /// With nodes named, every instance gets a director of each file that has it, with that file's
 /// priority and interface, and any other director is a spare. Without, the file's priority is
-/// every director's. The configuration is absent where a diagnostic is an error.
+/// every director's. A virtual server is the same in every file that has it. The configuration is
+/// absent where a diagnostic is an error.
 #[must_use]
 pub fn to_config(
     sources: &[Source<'_>],

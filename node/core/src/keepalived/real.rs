@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use leasehold_model::{Forward, RealServer, Script, Tunnel, TunnelChecksum, TunnelKind};
 
 use super::checker::{self, Times};
+use super::draft::Draft;
 use super::lex::{Pos, Word};
 use super::lower::{At, Lower};
 use super::parse::Statement;
-use super::server::Draft;
 use super::statement::number;
 use crate::document::DEFAULT_GUE_PORT;
 

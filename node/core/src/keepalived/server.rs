@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 
-use leasehold_model::{
-    Family, Forward, Fwmark, GroupEntry, Protocol, Scheduler, Service, VirtualServer,
-};
+use leasehold_model::{Family, Fwmark, GroupEntry, Protocol, Scheduler, Service, VirtualServer};
 
-use super::checker::Times;
+use super::draft::{DEFAULT_PERSISTENCE_S, Draft};
 use super::keywords::Block;
-use super::lex::{Pos, Word};
+use super::lex::Pos;
 use super::lower::{At, File, Lower};
 use super::parse::Statement;
 use super::real::Real;
@@ -26,29 +24,6 @@ pub(super) struct Server {
     /// Something in it was reported as an error.
     pub(super) broken: bool,
 }
-
-/// What a block says, before it is put together: the order of lines decides nothing.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub(super) times: Times,
-    pub(super) weight: Option<At<u16>>,
-    pub(super) family: Option<At<Family>>,
-    pub(super) protocol: Option<At<Protocol>>,
-    pub(super) lb_algo: Option<At<Scheduler>>,
-    pub(super) lb_kind: Option<At<Forward>>,
-    pub(super) flags: Vec<Word>,
-    pub(super) persistence_timeout: Option<At<u32>>,
-    pub(super) granularity: Option<At<u8>>,
-    pub(super) engine: Option<At<String>>,
-    pub(super) quorum: Option<At<u32>>,
-    pub(super) hysteresis: Option<At<u32>>,
-    pub(super) sorry: Option<At<(std::net::IpAddr, Option<u16>)>>,
-    pub(super) sorry_inhibit: bool,
-    pub(super) sorry_kind: Option<At<Forward>>,
-}
-
-/// keepalived's, where persistence_timeout has no value.
-pub(super) const DEFAULT_PERSISTENCE_S: u32 = 360;
 
 impl Lower<'_> {
     pub(super) fn servers(&mut self, statements: &[Statement], file: &mut File) {
@@ -92,8 +67,8 @@ impl Lower<'_> {
                 self.setting_of_server(line, &mut draft, &mut server);
             }
         }
-        self.put_together(&draft, &mut server);
         let port = port_of(&server.value.service, file);
+        self.put_together(&draft, &mut server, port.unwrap_or(0));
         let mut reals = Vec::new();
         for line in block.iter().filter(|line| line.keyword.text == "real_server") {
             if let Some(mut real) = self.real_server(line, &draft, port.unwrap_or(0)) {

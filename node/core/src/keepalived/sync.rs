@@ -40,6 +40,11 @@ impl Lower<'_> {
         }
         let mut has_id = false;
         while let Some(option) = words.next() {
+            if let Ok(id) = option.text.parse() {
+                // As it was written before there were options.
+                (daemon.id, has_id) = (id, true);
+                continue;
+            }
             let value = words.next();
             match option.text.as_str() {
                 "inst" => daemon.instance = self.after(option, value, "a name", read_name),

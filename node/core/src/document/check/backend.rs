@@ -5,7 +5,7 @@ use leasehold_model::{Config, Dataplane, Forward, GroupEntry, Scheduler, Service
 
 use super::Check;
 use super::service::field;
-use crate::diagnostic::{Diagnostic, Places};
+use crate::diagnostic::Diagnostic;
 
 const IPVS: &str = "dataplane = \"ipvs\" on directors whose kernel has IPVS";
 
@@ -19,7 +19,7 @@ pub fn check_backend(config: &Config, dataplane: Dataplane) -> Vec<Diagnostic> {
         Dataplane::Auto | Dataplane::Ipvs => {}
         Dataplane::Nftables => check.nftables(config),
     }
-    check.faults.into_iter().map(|fault| fault.locate(&Places::default())).collect()
+    check.faults.into_iter().map(|fault| fault.of(config)).collect()
 }
 
 impl Check {

@@ -34,6 +34,23 @@ pub(super) struct Fault {
 }
 
 impl Fault {
+    /// Of a configuration that came from no file: a virtual server is called by its service, not
+    /// by its number in the list.
+    fn of(mut self, config: &Config) -> Diagnostic {
+        if let [list, index, rest @ ..] = self.path.as_slice()
+            && list == "virtual_server"
+            && let Some(server) =
+                index.parse().ok().and_then(|at: usize| config.virtual_servers.get(at))
+        {
+            let (service, protocol) = (&server.service, server.protocol.name());
+            let mut steps = vec![format!("virtual_server {service} {protocol}")];
+            steps.extend((!rest.is_empty()).then(|| rest.join(".")));
+            self.message = format!("{}: {}", steps.join(", "), self.message);
+            self.path.clear();
+        }
+        self.locate(&Places::default())
+    }
+
     pub(super) fn locate(self, places: &Places) -> Diagnostic {
         let Self { severity, path, message, hint } = self;
         let place = places.of(&path);
@@ -48,7 +65,7 @@ impl Fault {
 /// Every fault of a configuration that came from no file.
 #[must_use]
 pub fn validate(config: &Config) -> Vec<Diagnostic> {
-    faults(config).into_iter().map(|fault| fault.locate(&Places::default())).collect()
+    faults(config).into_iter().map(|fault| fault.of(config)).collect()
 }
 
 /// Warns of directors that the configuration names and the cluster does not have. It may get

@@ -237,7 +237,12 @@ fn a_dataplane_is_checked_when_asked_for() {
     assert_eq!(check_backend(&config, Dataplane::Ipvs), vec![]);
     let told = check_backend(&config, Dataplane::Nftables);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].is_error() && told[0].message.contains("wlc counts connections"), "{told:?}");
+    assert_eq!(
+        told[0].to_string(),
+        "error: virtual_server 10.0.0.1 80 tcp, lb_algo: nftables can't serve it: wlc counts \
+         connections; it has rr, wrr and sh\n  hint: dataplane = \"ipvs\" on directors whose kernel \
+         has IPVS"
+    );
     config.virtual_servers[0].lb_algo = Scheduler::Wrr;
     assert_eq!(check_backend(&config, Dataplane::Nftables), vec![]);
 }

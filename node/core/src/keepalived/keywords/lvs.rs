@@ -66,7 +66,7 @@ const VIRTUAL_SERVER: &[Row] = &[
     ("quorum_up quorum_down", NotYet, NO_SCRIPT),
     ("sorry_server", Served, "without a port, the service's"),
     ("sorry_server_inhibit sorry_server_lvs_method", Served, "above or below sorry_server"),
-    ("ha_suspend", NotYet, "whether a VIP is here does not decide who checks its real servers"),
+    ("ha_suspend", NotYet, "when checks pause can't be chosen"),
     ("smtp_alert", NotYet, "no mail is sent"),
     ("snmp_name", NoMeaning, "there is no SNMP agent"),
     ("hashed", NoMeaning, "keepalived ignores it too"),
