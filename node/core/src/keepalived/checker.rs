@@ -125,7 +125,9 @@ impl Lower<'_> {
     ) -> Option<Checker> {
         let (mut times, mut alpha) = (Times::default(), false);
         let (mut ip, mut port, mut urls, mut host) = (None, None, Vec::new(), None);
-        for line in self.block(one)? {
+        let lines = self.block(one)?;
+        self.repeated(lines, &["url"]);
+        for line in lines {
             if self.is_placeholder(line) || self.time(line, 0, &mut times) {
                 continue;
             }
@@ -174,7 +176,10 @@ impl Lower<'_> {
     fn url(&mut self, one: &Statement) -> Option<Url> {
         let mut path = None;
         let mut url = Url { path: String::new(), status_code: Vec::new(), virtualhost: None };
-        for line in self.block(one)? {
+        let lines = self.block(one)?;
+        // The codes of several lines are added up.
+        self.repeated(lines, &["status_code"]);
+        for line in lines {
             if self.is_placeholder(line) {
                 continue;
             }

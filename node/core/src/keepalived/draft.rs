@@ -1,6 +1,6 @@
 //! What a `virtual_server` block says, put together: defaults, and what keepalived corrects.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use leasehold_model::{
     Family, Forward, Persistence, Protocol, Scheduler, Service, SorryServer, VirtualServer,
@@ -28,8 +28,8 @@ pub(super) struct Draft {
     pub(super) engine: Option<At<String>>,
     pub(super) quorum: Option<At<u32>>,
     pub(super) hysteresis: Option<At<u32>>,
-    pub(super) sorry: Option<At<(std::net::IpAddr, Option<u16>)>>,
-    pub(super) sorry_inhibit: bool,
+    pub(super) sorry: Option<At<(IpAddr, Option<u16>)>>,
+    pub(super) sorry_inhibit: Option<At<bool>>,
     pub(super) sorry_kind: Option<At<Forward>>,
 }
 
@@ -54,8 +54,15 @@ impl Lower<'_> {
         value.sorry_server = draft.sorry.as_ref().map(|sorry| SorryServer {
             address: SocketAddr::new(sorry.value.0, sorry.value.1.unwrap_or(port)),
             lb_kind: draft.sorry_kind.as_ref().map(|kind| kind.value),
-            inhibit: draft.sorry_inhibit,
+            inhibit: draft.sorry_inhibit.as_ref().is_some_and(|flag| flag.value),
         });
+        if draft.sorry.is_none() {
+            let inhibit = draft.sorry_inhibit.as_ref().map(|flag| flag.at);
+            let unused = [inhibit, draft.sorry_kind.as_ref().map(|kind| kind.at)];
+            for at in unused.into_iter().flatten() {
+                self.report.warn(at, "without sorry_server this has no effect", "remove it");
+            }
+        }
         if let (Some(sorry), Some(written)) = (&mut value.sorry_server, &draft.sorry) {
             let kind = sorry.lb_kind.unwrap_or(value.lb_kind);
             let own = sorry.address.port();
@@ -187,7 +194,12 @@ impl Lower<'_> {
                     self.report.error(family.at, message, "remove it: the address says it");
                 }
             }
-            Service::Group(_) => {}
+            Service::Group(_) => {
+                if let Some(family) = &draft.family {
+                    let message = "ip_family has no effect: the entries of the group say it";
+                    self.report.warn(family.at, message, "remove it");
+                }
+            }
         }
     }
 }

@@ -12,6 +12,20 @@ use super::parse::Statement;
 use super::statement::number;
 use crate::document::DEFAULT_GUE_PORT;
 
+/// A real server may have several of one kind.
+const CHECKERS: [&str; 10] = [
+    "TCP_CHECK",
+    "HTTP_GET",
+    "SSL_GET",
+    "SMTP_CHECK",
+    "DNS_CHECK",
+    "MISC_CHECK",
+    "PING_CHECK",
+    "UDP_CHECK",
+    "BFD_CHECK",
+    "FILE_CHECK",
+];
+
 /// A real server as one file has it.
 pub(super) struct Real {
     pub(super) value: RealServer,
@@ -43,6 +57,7 @@ impl Lower<'_> {
         };
         let mut times = Times::default();
         let lines = self.block(one)?;
+        self.repeated(lines, &CHECKERS);
         for line in lines {
             if self.is_placeholder(line) {
                 continue;

@@ -55,6 +55,7 @@ impl Lower<'_> {
         let errors = self.report.errors;
         let service = self.service(one)?;
         let block = self.block(one)?;
+        self.repeated(block, &["real_server"]);
         let mut server = Server {
             at: one.keyword.at,
             value: VirtualServer::new(service, Protocol::Udp),
@@ -135,7 +136,7 @@ impl Lower<'_> {
                 }
             }
             "sorry_server_inhibit" => {
-                draft.sorry_inhibit = self.flag(one).is_some_and(|flag| flag.value);
+                draft.sorry_inhibit = self.flag(one);
             }
             "sorry_server_lvs_method" => draft.sorry_kind = self.forward(one),
             _ => return,

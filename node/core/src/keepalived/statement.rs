@@ -70,6 +70,20 @@ impl Lower<'_> {
         self.value(one, "on or off", read)
     }
 
+    /// Of settings that stand twice in a block, the last counts.
+    pub(super) fn repeated(&mut self, block: &[Statement], may: &[&str]) {
+        let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+        for one in block.iter().filter(|one| !may.contains(&one.keyword.text.as_str())) {
+            let (name, at) = (one.keyword.text.as_str(), one.keyword.at);
+            if let Some(line) = seen.insert(name, at.line)
+                && keywords::all().any(|known| known.name == name && known.status == Status::Served)
+            {
+                let message = format!("{name} was given in line {line} already: this one counts");
+                self.report.warn(at, message, "remove one");
+            }
+        }
+    }
+
     /// The value of `<NETMASK>` was never filled in.
     pub(super) fn is_placeholder(&mut self, one: &Statement) -> bool {
         let blank = |word: &&Word| word.text.starts_with('<') && word.text.ends_with('>');
