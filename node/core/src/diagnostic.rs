@@ -109,6 +109,25 @@ impl Places {
         self.unread.push(owned(path));
     }
 
+    /// The list at the root called `list` was sorted: what was at `order[0]` is now the first.
+    pub(crate) fn reorder(&mut self, list: &str, order: &[usize]) {
+        let moved = order.iter().enumerate();
+        let now: BTreeMap<String, String> =
+            moved.map(|(now, before)| (before.to_string(), now.to_string())).collect();
+        let step = |mut path: Path| {
+            if path.first().is_some_and(|first| first == list)
+                && let Some(index) = path.get_mut(1)
+                && let Some(now) = now.get(index)
+            {
+                index.clone_from(now);
+            }
+            path
+        };
+        let places = std::mem::take(&mut self.places);
+        self.places = places.into_iter().map(|(path, place)| (step(path), place)).collect();
+        self.unread = std::mem::take(&mut self.unread).into_iter().map(step).collect();
+    }
+
     /// The place of the value, or of the nearest thing around it that has one.
     pub(crate) fn of(&self, path: &[String]) -> Option<Place> {
         (0..=path.len()).rev().find_map(|length| self.places.get(&path[..length]).cloned())

@@ -1,8 +1,10 @@
 //! The configuration as people write it: TOML in, canonical TOML out, and every fault in one run.
 
+pub(crate) mod canonical;
 mod check;
+pub(crate) mod checks;
 mod read;
-mod write;
+pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;
@@ -11,8 +13,17 @@ use leasehold_model::Config;
 
 use crate::diagnostic::{self, Diagnostic, Places, Severity};
 
-pub use check::{MAX_INSTANCES, MAX_VIPS, check_directors, validate};
+pub(crate) use check::entrances;
+pub use check::{
+    MAX_DESTINATIONS, MAX_INSTANCES, MAX_RANGE, MAX_SERVICES, MAX_VIPS, check_backend,
+    check_directors, validate,
+};
 pub use write::to_toml;
+
+/// 31 days in seconds, keepalived's limit of every timeout of IPVS.
+pub(crate) const MAX_LVS_TIMEOUT_S: u32 = 86_400 * 31;
+/// Where GUE is received unless said otherwise (IANA).
+pub(crate) const DEFAULT_GUE_PORT: u16 = 6080;
 
 /// Reads a configuration. `file` is the name to call it by in messages.
 ///

@@ -1,5 +1,7 @@
 //! What writing, reading and checking promise each other.
 
+mod virtual_server;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -48,13 +50,14 @@ fn any_instance() -> impl Strategy<Value = Instance> {
 fn any_config() -> impl Strategy<Value = Config> {
     let ids = prop::collection::btree_map(".{0,8}", any::<String>(), 0..3);
     let instances = prop::collection::btree_map(".{0,8}", any_instance(), 0..4);
-    (ids, prop::option::of(any::<Ipv4Addr>()), instances).prop_map(
-        |(router_id, vrrp_mcast_group4, instances)| Config {
-            global: Global { router_id, vrrp_mcast_group4, ..Global::default() },
-            instances,
-            ..Config::default()
-        },
-    )
+    let group4 = prop::option::of(any::<Ipv4Addr>());
+    let global = (ids, group4, virtual_server::any_global());
+    let servers = (virtual_server::any_groups(), virtual_server::any_servers());
+    (global, instances, servers).prop_map(|(global, instances, (groups, virtual_servers))| {
+        let (router_id, vrrp_mcast_group4, rest) = global;
+        let global = Global { router_id, vrrp_mcast_group4, ..rest };
+        Config { global, instances, groups, virtual_servers }
+    })
 }
 
 proptest! {
@@ -65,13 +68,39 @@ proptest! {
         let reading = read::read("a.toml", &text);
         prop_assert_eq!(&reading.diagnostics, &vec![], "{}", text);
         prop_assert_eq!(&reading.config, &config, "{}", text);
-        prop_assert_eq!(toml::from_str::<Config>(&text), Ok(config));
+        prop_assert_eq!(to_toml(&reading.config), text);
+        let stored = serde_json::to_string(&config).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Config>(&stored).unwrap(), config);
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "(\\PC|\n|\\[instance\\.a\\]|virtual_ipaddress = \\[|=|\"){0,60}") {
+    fn no_text_makes_it_panic(text in "(\\PC|\n|\\[instance\\.a\\]|\\[\\[virtual_server\\]\\]|address = |virtual_ipaddress = \\[|=|\"){0,60}") {
         let (config, diagnostics) = parse_toml("a.toml", &text);
         prop_assert_eq!(config.is_none(), diagnostics.iter().any(Diagnostic::is_error));
+    }
+}
+
+const SAMPLE: &str = include_str!("../../tests/data/toml/07-virtual-servers/input.toml");
+
+proptest! {
+    /// Whatever of a changed file is still accepted means the same when it is written.
+    #[test]
+    fn what_is_accepted_is_written_and_read_back(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, "[\"\\[\\]{}=,.:/ 0-9a\n-]{0,2}"), 1..4),
+    ) {
+        let mut chars: Vec<char> = SAMPLE.chars().collect();
+        for (index, cut, insert) in cuts {
+            let at = index.index(chars.len());
+            let end = (at + cut).min(chars.len());
+            chars.splice(at..end, insert.chars());
+        }
+        let text: String = chars.into_iter().collect();
+        let (config, diagnostics) = parse_toml("a.toml", &text);
+        prop_assert_eq!(config.is_none(), diagnostics.iter().any(Diagnostic::is_error));
+        if let Some(config) = config {
+            let written = to_toml(&config);
+            prop_assert_eq!(parse_toml("a.toml", &written).0, Some(config), "{}", written);
+        }
     }
 }
 
@@ -95,8 +124,7 @@ fn small() -> Config {
         virtual_ipaddress: vec![vip],
         directors: BTreeMap::new(),
     };
-    let instances = [("web".to_owned(), instance)].into();
-    Config { instances, ..Config::default() }
+    Config { instances: [("web".to_owned(), instance)].into(), ..Config::default() }
 }
 
 fn messages(change: impl FnOnce(&mut Config)) -> Vec<String> {

@@ -18,6 +18,11 @@ keepalived.conf and prints it; `leasehold apply FILE.conf` applies one file to e
 - A file that is applied without a node's name gives every director the same priority.
 - virtual_router_id, advert_int, authentication and the addresses must agree. Where they differ,
   the import is refused and both places are named.
+- A virtual server is known by its address and port, firewall mark or group, and its protocol. Its
+  settings and real servers must agree in every file that has it; the holder of the VIP serves it.
+- A real server's port is the service's with DR and TUN, as in keepalived, which can't change it
+  then; its checks keep the port that was written.
+- A value such as `<NETMASK>` was never filled in: its line is ignored, with a warning.
 - What is not served is reported once, with file, line and column. Nothing is dropped silently.
 - A number out of its range, a bad address and an unbalanced brace are errors. keepalived logs
   them and goes on with a default.

@@ -1,13 +1,16 @@
 //! Statements to what one file means. What is served is read; everything else is reported once.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use leasehold_model::{Auth, AuthType};
+use leasehold_model::{Auth, AuthType, LvsTimeouts};
 
-use super::keywords::{self, Block, Status};
-use super::lex::{Pos, Report, Word};
+use super::group::Group;
+use super::keywords::Block;
+use super::lex::{Pos, Report};
 use super::parse::Statement;
+use super::server::Server;
+use super::statement::{is_value, milliseconds, number, timer};
+use super::sync::Sync;
 use super::vip::{self, Address};
 
 /// A value and where it was written.
@@ -22,7 +25,11 @@ pub(super) struct At<T> {
 pub(super) struct File {
     pub(super) router_id: Option<At<String>>,
     pub(super) mcast_group4: Option<At<Ipv4Addr>>,
+    pub(super) sync: Option<At<Sync>>,
+    pub(super) timeouts: Option<At<LvsTimeouts>>,
     pub(super) routers: Vec<Router>,
+    pub(super) groups: Vec<Group>,
+    pub(super) servers: Vec<Server>,
 }
 
 /// A `vrrp_instance` as one node has it.
@@ -66,6 +73,8 @@ pub(super) fn lower(statements: &[Statement], report: &mut Report) -> File {
             }
         }
     }
+    lower.groups(statements, &mut file);
+    lower.servers(statements, &mut file);
     file
 }
 
@@ -94,6 +103,16 @@ impl Lower<'_> {
                     let read = |text: &str| text.parse().ok();
                     if let Some(value) = self.value(one, "an IPv4 address", read) {
                         self.set(one, &mut file.mcast_group4, value);
+                    }
+                }
+                "lvs_sync_daemon" => {
+                    if let Some(value) = self.sync(one) {
+                        self.set(one, &mut file.sync, value);
+                    }
+                }
+                "lvs_timeouts" => {
+                    if let Some(value) = self.timeouts(one) {
+                        self.set(one, &mut file.timeouts, value);
                     }
                 }
                 "vrrp_version" => {
@@ -258,185 +277,6 @@ impl Lower<'_> {
                 "a fraction in advert_int makes adverts VRRPv3; keepalived, at version 2, rounds it",
                 "write whole seconds to stay with VRRPv2",
             );
-        }
-    }
-}
-
-/// Reading one statement.
-impl Lower<'_> {
-    fn set<T>(&mut self, one: &Statement, slot: &mut Option<At<T>>, value: At<T>) {
-        if let Some(first) = slot {
-            let (name, line) = (&one.keyword.text, first.at.line);
-            let message = format!("{name} was given in line {line} already: this one counts");
-            self.report.warn(one.keyword.at, message, "remove one");
-        }
-        *slot = Some(value);
-    }
-
-    fn argument<'s>(&mut self, one: &'s Statement) -> Option<&'s Word> {
-        let name = &one.keyword.text;
-        if let Some(extra) = one.arguments.get(1) {
-            let message = format!("{:?} after the value of {name} is ignored", extra.text);
-            self.report.warn(extra.at, message, "one value per line");
-        }
-        if one.block.is_some() && name != "vrrp_instance" {
-            self.report.error(
-                one.keyword.at,
-                format!("{name} takes no {{ }}"),
-                "remove the braces",
-            );
-        }
-        let word = one.arguments.first();
-        if word.is_none() {
-            self.report.error(one.keyword.at, format!("{name} has no value"), "");
-        }
-        word
-    }
-
-    fn value<T>(
-        &mut self,
-        one: &Statement,
-        wanted: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<At<T>> {
-        let word = self.argument(one)?;
-        let value = read(&word.text);
-        if value.is_none() {
-            let message = format!("{} {} is not {wanted}", one.keyword.text, word.text);
-            self.report.error(word.at, message, "");
-        }
-        Some(At { value: value?, at: word.at })
-    }
-
-    fn block<'s>(&mut self, one: &'s Statement) -> Option<&'s [Statement]> {
-        if one.block.is_none() {
-            let name = &one.keyword.text;
-            self.report.error(one.keyword.at, format!("{name} has no {{ }}"), "its `{` is missing");
-        }
-        one.block.as_deref()
-    }
-
-    /// A whole block of the root inside another block: a brace is missing, even where a second
-    /// mistake makes their number right.
-    fn is_misplaced(&mut self, block: Block, one: &Statement) -> bool {
-        let name = one.keyword.text.as_str();
-        let misplaced = one.block.is_some()
-            && keywords::find(block, name).is_none()
-            && keywords::find(Block::Root, name).is_some();
-        if misplaced {
-            let message = format!("`{name}` stands inside the block of {block}");
-            self.report.error(one.keyword.at, message, "a `}` is missing above it");
-        }
-        misplaced
-    }
-
-    fn unserved(&mut self, block: Block, statements: &[Statement]) {
-        self.unserved_but(block, statements, |_| false);
-    }
-
-    /// Reports every keyword that has no effect, once: with the first line, and the others named.
-    fn unserved_but(
-        &mut self,
-        block: Block,
-        statements: &[Statement],
-        quiet: impl Fn(&Statement) -> bool,
-    ) {
-        let mut groups: BTreeMap<&str, Vec<Pos>> = BTreeMap::new();
-        for one in statements.iter().filter(|one| !quiet(one)) {
-            if self.is_misplaced(block, one) {
-                continue;
-            }
-            groups.entry(&one.keyword.text).or_default().push(one.keyword.at);
-        }
-        for (name, places) in groups {
-            let others = others(&places);
-            let (message, hint) = match keywords::find(block, name) {
-                Some(known) => match known.status {
-                    Status::Served => continue,
-                    Status::NotYet => {
-                        (format!("`{name}` is not served yet: {}{others}", known.note), None)
-                    }
-                    Status::NoMeaning => {
-                        (format!("`{name}` has no meaning here: {}{others}", known.note), None)
-                    }
-                },
-                None => (
-                    format!("unknown keyword `{name}` is ignored{others}"),
-                    keywords::suggest(block, name),
-                ),
-            };
-            self.report.warn(places[0], message, hint.as_deref().unwrap_or_default());
-        }
-    }
-}
-
-/// Some of the lines after the first, to be found without flooding the screen.
-fn others(places: &[Pos]) -> String {
-    const SHOWN: usize = 8;
-    let mut lines: Vec<u32> = places.iter().map(|at| at.line).collect();
-    lines.dedup();
-    let lines: Vec<String> = lines.iter().skip(1).map(u32::to_string).collect();
-    match lines.len() {
-        0 => String::new(),
-        1 => format!(" (also in line {})", lines[0]),
-        2..=SHOWN => format!(" (also in lines {})", lines.join(", ")),
-        many => {
-            let shown = lines[..SHOWN].join(", ");
-            format!(" (also in lines {shown} and {} more)", many - SHOWN)
-        }
-    }
-}
-
-fn is_value(one: &Statement, keyword: &str, value: &str) -> bool {
-    one.keyword.text == keyword && one.arguments.first().is_some_and(|word| word.text == value)
-}
-
-fn number(least: u8, most: u8) -> impl Fn(&str) -> Option<u8> {
-    move |text| text.parse().ok().filter(|value| (least..=most).contains(value))
-}
-
-fn timer(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
-    move |text| milliseconds(text).filter(|value| (least..=most).contains(value))
-}
-
-/// Decimal seconds; what is finer than a millisecond is no number here.
-fn milliseconds(text: &str) -> Option<u32> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    let fraction = fraction.trim_end_matches('0');
-    if !digits(whole)
-        || !digits(fraction)
-        || fraction.len() > 3
-        || text.len() == text.matches('.').count()
-    {
-        return None;
-    }
-    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let thousandths: u32 = format!("{fraction:0<3}").parse().ok()?;
-    whole.checked_mul(1000)?.checked_add(thousandths)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_have_up_to_three_decimals() {
-        let cases = [
-            ("1", Some(1000)),
-            ("0.01", Some(10)),
-            (".5", Some(500)),
-            ("2.", Some(2000)),
-            ("1.250", Some(1250)),
-            ("0.0005", None),
-            ("", None),
-            (".", None),
-            ("-1", None),
-            ("1s", None),
-            ("99999999999", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(milliseconds(text), expected, "{text:?}");
         }
     }
 }

@@ -4,13 +4,21 @@
 //! what is served and reports the rest, `merge` makes one of many. Nothing is dropped without
 //! a diagnostic.
 
+mod checker;
 mod docs;
+mod draft;
 mod expand;
+mod group;
 mod keywords;
 mod lex;
 mod lower;
 mod merge;
 mod parse;
+mod real;
+mod server;
+mod statement;
+mod sync;
+mod unite;
 mod vip;
 
 use leasehold_model::Config;
@@ -36,7 +44,8 @@ pub struct Source<'a> {
 ///
 /// With nodes named, every instance gets a director of each file that has it, with that file's
 /// priority and interface, and any other director is a spare. Without, the file's priority is
-/// every director's. The configuration is absent where a diagnostic is an error.
+/// every director's. A virtual server is the same in every file that has it. The configuration is
+/// absent where a diagnostic is an error.
 #[must_use]
 pub fn to_config(
     sources: &[Source<'_>],
@@ -58,7 +67,8 @@ pub fn to_config(
         let statements = parse::parse(&tokens, &mut report);
         files.push((node, lower::lower(&statements, &mut report)));
     }
-    let (config, places) = merge::merge(&files, &mut report);
+    let (mut config, mut places) = merge::merge(&files, &mut report);
+    unite::unite(&files, &mut config, &mut places, &mut report);
     let mut diagnostics = report.diagnostics;
     diagnostics.extend(document::located_faults(&config, &places));
     diagnostic::sort(&mut diagnostics);

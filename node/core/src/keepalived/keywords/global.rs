@@ -27,8 +27,12 @@ const ROOT: &[Row] = &[
     ("vrrp_script", NotYet, "no script is run and no priority follows one"),
     ("vrrp_track_process", NotYet, "no process is watched and no priority follows one"),
     ("track_file vrrp_track_file", NotYet, "no file is watched and no priority follows one"),
-    ("virtual_server", NotYet, "the VIP fails over, but no load is balanced behind it"),
-    ("virtual_server_group", NotYet, "no load is balanced"),
+    (
+        "virtual_server",
+        Served,
+        "the holder of its address serves it; real servers must be the same in every file",
+    ),
+    ("virtual_server_group", Served, "the same entries in every file"),
     ("bfd_instance", NotYet, "no BFD session is opened"),
     ("static_ipaddress", NotYet, "give the addresses to the system's network configuration"),
     ("static_routes", NotYet, "give the routes to the system's network configuration"),
@@ -63,7 +67,8 @@ const IDENTITY_AND_SCRIPTS: &[Row] = &[
         NotYet,
         "no mail is sent",
     ),
-    ("checker_log_all_failures rs_init_notifies", NotYet, "no real server is checked"),
+    ("checker_log_all_failures", NotYet, "which failures are logged can't be chosen"),
+    ("rs_init_notifies", NotYet, "no script is run"),
     (
         "startup_script shutdown_script startup_script_timeout shutdown_script_timeout",
         NotYet,
@@ -123,8 +128,17 @@ const VRRP_DEFAULTS: &[Row] = &[
     ("dynamic_interfaces", NoMeaning, "interfaces may always come and go"),
     ("disable_local_igmp", NoMeaning, "no system-wide setting is changed"),
     ("vmac_prefix vmac_addr_prefix", NotYet, "no virtual MAC is used"),
-    ("lvs_sync_daemon", NotYet, "connections are not synchronised"),
-    ("lvs_timeouts lvs_flush lvs_flush_on_stop lvs_flush_onstop", NotYet, "IPVS is left alone"),
+    (
+        "lvs_sync_daemon",
+        Served,
+        "without id, the number is the virtual_router_id of its instance; the same in every file",
+    ),
+    ("lvs_timeouts", Served, "0 leaves a timeout as it is; the same in every file"),
+    (
+        "lvs_flush lvs_flush_on_stop lvs_flush_onstop",
+        NoMeaning,
+        "services that others made are never touched, and own ones are compared one by one",
+    ),
 ];
 
 const MACHINERY: &[Row] = &[
@@ -136,7 +150,7 @@ const MACHINERY: &[Row] = &[
     (
         "nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark",
         NotYet,
-        "no load is balanced",
+        "each address of a group is a service of its own",
     ),
     ("vrrp_priority checker_priority bfd_priority", NoMeaning, "use Nice= of the systemd unit"),
     ("vrrp_no_swap checker_no_swap bfd_no_swap", NoMeaning, "a late page can't open the fence"),

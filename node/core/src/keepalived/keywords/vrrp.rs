@@ -96,7 +96,7 @@ const INSTANCE: &[Row] = &[
         "no script is run; `leasehold status --watch` follows every change",
     ),
     ("smtp_alert", NotYet, "no mail is sent"),
-    ("lvs_sync_daemon_interface", NotYet, "connections are not synchronised"),
+    ("lvs_sync_daemon_interface", NotYet, "write lvs_sync_daemon in global_defs"),
     ("linkbeat_use_polling", NoMeaning, "the kernel reports every link change"),
     ("kernel_rx_buf_size", NoMeaning, "buffers are sized by the kernel"),
     ("debug", NoMeaning, "keepalived ignores it too"),

@@ -1,8 +1,14 @@
 //! The one way a configuration is written: defaults left out, names sorted, one line per VIP.
 
+mod virtual_server;
+
 use std::fmt::Write;
 
-use leasehold_model::{Auth, AuthType, Config, Global, Instance, Scope, Vip};
+use leasehold_model::{
+    Auth, AuthType, Config, Dataplane, Global, Instance, LvsTimeouts, Scope, SyncDaemon, Vip,
+};
+
+pub(crate) use virtual_server::{Setting, real_server_settings, server_settings};
 
 /// Canonical TOML. Equal configurations give equal texts, and reading the text gives back the
 /// configuration.
@@ -12,6 +18,12 @@ pub fn to_toml(config: &Config) -> String {
     global(&mut out, config).expect("writing to a String can't fail");
     for (name, one) in &config.instances {
         instance(&mut out, name, one).expect("writing to a String can't fail");
+    }
+    for (name, one) in &config.groups {
+        virtual_server::group(&mut out, name, one).expect("writing to a String can't fail");
+    }
+    for one in &config.virtual_servers {
+        virtual_server::virtual_server(&mut out, one).expect("writing to a String can't fail");
     }
     out.trim_start().to_owned()
 }
@@ -25,6 +37,20 @@ fn global(out: &mut String, config: &Config) -> std::fmt::Result {
     if let Some(group) = global.vrrp_mcast_group4 {
         writeln!(out, "vrrp_mcast_group4 = \"{group}\"")?;
     }
+    match global.dataplane {
+        Dataplane::Auto => {}
+        Dataplane::Ipvs => writeln!(out, "dataplane = \"ipvs\"")?,
+        Dataplane::Nftables => writeln!(out, "dataplane = \"nftables\"")?,
+    }
+    if let Some(timeout) = global.drain_timeout_ms {
+        writeln!(out, "drain_timeout_ms = {timeout}")?;
+    }
+    if let Some(timeouts) = &global.lvs_timeouts {
+        writeln!(out, "lvs_timeouts = {}", lvs_timeouts(timeouts))?;
+    }
+    if let Some(daemon) = &global.lvs_sync_daemon {
+        writeln!(out, "lvs_sync_daemon = {}", sync_daemon(daemon))?;
+    }
     if !global.router_id.is_empty() {
         writeln!(out, "\n[global.router_id]")?;
     }
@@ -32,6 +58,37 @@ fn global(out: &mut String, config: &Config) -> std::fmt::Result {
         writeln!(out, "{} = {}", key(director), string(id))?;
     }
     Ok(())
+}
+
+fn lvs_timeouts(timeouts: &LvsTimeouts) -> String {
+    let LvsTimeouts { tcp, tcpfin, udp } = timeouts;
+    let all = [("tcp", tcp), ("tcpfin", tcpfin), ("udp", udp)];
+    let given = all.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.to_string())));
+    inline(&given.collect::<Vec<_>>())
+}
+
+fn sync_daemon(daemon: &SyncDaemon) -> String {
+    let SyncDaemon { interface, instance, id, maxlen, port, ttl, group } = daemon;
+    let mut given = vec![("interface", string(interface))];
+    given.extend(instance.as_ref().map(|name| ("instance", string(name))));
+    given.extend((*id != 0).then(|| ("id", id.to_string())));
+    given.extend(maxlen.map(|value| ("maxlen", value.to_string())));
+    given.extend(port.map(|value| ("port", value.to_string())));
+    given.extend(ttl.map(|value| ("ttl", value.to_string())));
+    given.extend(group.map(|value| ("group", format!("\"{value}\""))));
+    inline(&given)
+}
+
+/// An inline table.
+fn inline(settings: &[(&str, String)]) -> String {
+    let given: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    if given.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", given.join(", ")) }
+}
+
+/// A list on one line.
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    format!("[{}]", items.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn instance(out: &mut String, name: &str, one: &Instance) -> std::fmt::Result {

@@ -1,20 +1,14 @@
-//! What a configuration must fulfil beyond its types. Every fault is found in one run.
+//! What instances must fulfil.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use leasehold_model::{Config, Instance, Vip};
 
-use crate::diagnostic::{Diagnostic, Path, Places, Severity};
+use super::{Check, MAX_INTERFACE_NAME};
 
-/// A lease is one slot of the fence's map and one line of every renewal.
-pub const MAX_INSTANCES: usize = 4096;
-/// Entries of the fence's address map.
-pub const MAX_VIPS: usize = 16384;
 /// A VRRP advert counts its addresses in one byte (RFC 9568, 5.2.5).
 const MAX_VIPS_PER_INSTANCE: usize = 255;
-/// `IFNAMSIZ`, less the byte that ends the name.
-const MAX_INTERFACE_NAME: usize = 15;
 const MAX_INSTANCE_NAME: usize = 64;
 const MAX_PREEMPT_DELAY_MS: u32 = 1_000_000;
 /// VRRPv3's 12 bits of centiseconds (RFC 9568, 5.2.7).
@@ -23,135 +17,8 @@ const ADVERT_INT_V3_MS: std::ops::RangeInclusive<u32> = 10..=40_950;
 const MAX_ADVERT_INT_V2_MS: u32 = 255_000;
 /// VRRPv2's authentication data (RFC 2338, 5.3.10).
 const AUTH_PASS_BYTES: usize = 8;
-
-/// A diagnostic that knows the value it is about, not where that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    severity: Severity,
-    pub(super) path: Path,
-    message: String,
-    hint: Option<String>,
-}
-
-impl Fault {
-    pub(super) fn locate(self, places: &Places) -> Diagnostic {
-        let Self { severity, path, message, hint } = self;
-        let place = places.of(&path);
-        let message = match &place {
-            None if !path.is_empty() => format!("{}: {message}", path.join(".")),
-            Some(_) | None => message,
-        };
-        Diagnostic { severity, place, message, hint }
-    }
-}
-
-/// Every fault of a configuration that came from no file.
-#[must_use]
-pub fn validate(config: &Config) -> Vec<Diagnostic> {
-    faults(config).into_iter().map(|fault| fault.locate(&Places::default())).collect()
-}
-
-/// Warns of directors that the configuration names and the cluster does not have. It may get
-/// them later, so this refuses nothing.
-#[must_use]
-pub fn check_directors(config: &Config, known: &BTreeSet<String>) -> Vec<Diagnostic> {
-    let in_instances = config.instances.iter().flat_map(|(name, instance)| {
-        instance.directors.keys().map(move |director| (director, format!("instance {name}")))
-    });
-    let in_global = config.global.router_id.keys().map(|name| (name, "router_id".to_owned()));
-    let mut unknown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (director, user) in in_instances.chain(in_global) {
-        if !known.contains(director) {
-            unknown.entry(director).or_default().push(user);
-        }
-    }
-    let warn = |(director, users): (&str, Vec<String>)| {
-        let by = match users.as_slice() {
-            [one] => one.clone(),
-            many => format!("{} and {} more", many[0], many.len() - 1),
-        };
-        Diagnostic::warning(None, format!("no member is called {director} (named by {by})"))
-            .hint(format!("members are: {}", listed(known)))
-    };
-    unknown.into_iter().map(warn).collect()
-}
-
-fn listed(names: &BTreeSet<String>) -> String {
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-pub(super) fn faults(config: &Config) -> Vec<Fault> {
-    let mut check = Check { faults: Vec::new(), path: Vec::new() };
-    check.limits(config);
-    check.at("global", |check| check.global(config));
-    check.at("instance", |check| {
-        for (name, instance) in &config.instances {
-            check.at(name, |check| check.instance(name, instance));
-        }
-        check.addresses_once(config);
-        check.routers_once(config);
-    });
-    check.faults
-}
-
-struct Check {
-    faults: Vec<Fault>,
-    path: Path,
-}
-
 impl Check {
-    fn at(&mut self, step: &str, inner: impl FnOnce(&mut Self)) {
-        self.path.push(step.to_owned());
-        inner(self);
-        self.path.pop();
-    }
-
-    fn report(&mut self, severity: Severity, message: String, hint: &str) {
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        self.faults.push(Fault { severity, path: self.path.clone(), message, hint });
-    }
-
-    fn error(&mut self, message: impl Into<String>, hint: &str) {
-        self.report(Severity::Error, message.into(), hint);
-    }
-
-    fn warn(&mut self, message: impl Into<String>, hint: &str) {
-        self.report(Severity::Warning, message.into(), hint);
-    }
-
-    fn limits(&mut self, config: &Config) {
-        let count = config.instances.len();
-        if count > MAX_INSTANCES {
-            self.error(format!("{count} instances: {MAX_INSTANCES} is the limit"), "");
-        }
-        let vips: usize = config.instances.values().map(|one| one.virtual_ipaddress.len()).sum();
-        if vips > MAX_VIPS {
-            self.error(format!("{vips} virtual addresses: {MAX_VIPS} is the limit"), "");
-        }
-    }
-
-    fn global(&mut self, config: &Config) {
-        if let Some(group) = config.global.vrrp_mcast_group4
-            && !group.is_multicast()
-        {
-            self.at("vrrp_mcast_group4", |check| {
-                check.error(
-                    format!("{group} is not a multicast address"),
-                    "use one of 224.0.0.0/4; 224.0.0.18 is VRRP's own",
-                );
-            });
-        }
-        for (director, id) in &config.global.router_id {
-            if id.is_empty() {
-                self.at("router_id", |check| {
-                    check.at(director, |check| check.error("router_id is empty", ""));
-                });
-            }
-        }
-    }
-
-    fn instance(&mut self, name: &str, instance: &Instance) {
+    pub(super) fn instance(&mut self, name: &str, instance: &Instance) {
         self.instance_name(name);
         self.at("interface", |check| check.interface(&instance.interface));
         if instance.virtual_router_id == 0 {
@@ -204,7 +71,7 @@ impl Check {
         }
     }
 
-    fn interface(&mut self, name: &str) {
+    pub(super) fn interface(&mut self, name: &str) {
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
         if name.is_empty() || name.len() > MAX_INTERFACE_NAME || name.contains(odd) {
             self.error(
@@ -362,7 +229,7 @@ impl Check {
     }
 
     /// An address in two leases would have two holders.
-    fn addresses_once(&mut self, config: &Config) {
+    pub(super) fn addresses_once(&mut self, config: &Config) {
         let mut seen: BTreeMap<IpAddr, &str> = BTreeMap::new();
         for (name, instance) in &config.instances {
             for (index, vip) in instance.virtual_ipaddress.iter().enumerate() {
@@ -383,7 +250,7 @@ impl Check {
     }
 
     /// Two virtual routers of one number on one wire would answer each other's adverts.
-    fn routers_once(&mut self, config: &Config) {
+    pub(super) fn routers_once(&mut self, config: &Config) {
         let mut seen: BTreeMap<(&str, bool, u8), &str> = BTreeMap::new();
         for (name, instance) in &config.instances {
             let own = instance.directors.values().filter_map(|one| one.interface.as_deref());
