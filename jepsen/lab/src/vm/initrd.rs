@@ -42,7 +42,8 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 ";
 
-/// Whatever goes wrong on the way, the machine goes off: nobody is there to look at it.
+/// Whatever goes wrong on the way, the machine goes off: nobody is there to look at it. The kernel
+/// runs `modprobe` where its first process has its root: so that one changes it.
 const AFTER: &str = "
 o=trans=virtio,version=9p2000.L,cache=loose,msize=524288
 mount -t 9p -o ro,$o host /host || poweroff -f
@@ -53,8 +54,7 @@ mount -t tmpfs run /root/run
 mkdir /root/run/vm
 mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=524288 shared /root/run/vm
 umount /proc /sys
-chroot /root /bin/sh /run/vm/init
-poweroff -f
+exec switch_root /root /bin/sh /run/vm/init
 ";
 
 /// A `cpio` archive as the kernel reads it (`Documentation/driver-api/early-userspace`).

@@ -158,4 +158,5 @@ ip link set lo up
 out=/dev/hvc0; stty -F $out raw -echo
 sh /run/vm/job >"$out" 2>&1 </dev/null
 sync
+/bin/busybox poweroff -f
 "#;
