@@ -1,1 +1,3 @@
-//! End-to-end tests; see `tests/`.
+//! End-to-end tests; see `tests/`. Here is what several of them build.
+
+pub mod site;

@@ -30,6 +30,8 @@ pub struct Plan {
     /// Of the service, and of all traffic.
     pub subnet: &'static str,
     pub subnet6: Option<&'static str>,
+    /// What every director calls its interface to the service.
+    pub interface: &'static str,
     /// For `run`, beyond the data directory.
     pub run: Vec<&'static str>,
 }
@@ -44,6 +46,7 @@ impl Plan {
             profile: "default",
             subnet: "192.168.1.0/24",
             subnet6: None,
+            interface: "eth0",
             run: Vec::new(),
         }
     }
@@ -65,6 +68,7 @@ pub struct Node {
 pub struct Cluster {
     binary: PathBuf,
     directory: PathBuf,
+    interface: &'static str,
     run: Vec<&'static str>,
     nodes: Vec<Node>,
     pub client: Host,
@@ -83,7 +87,8 @@ impl Cluster {
         lan.attach(&client, "eth0", 50)?;
         let binary = plan.binary.clone();
         let run = plan.run.clone();
-        let mut cluster = Cluster { binary, directory, run, nodes: Vec::new(), client, lan };
+        let (interface, nodes) = (plan.interface, Vec::new());
+        let mut cluster = Cluster { binary, directory, interface, run, nodes, client, lan };
         for nth in 1..=plan.directors {
             cluster.add(&format!("ds{nth}"), "director", plan.profile)?;
         }
@@ -99,7 +104,7 @@ impl Cluster {
         let index = self.nodes.len();
         let host = Host::new(name)?;
         let nth = u16::try_from(index + 1).map_err(|_| LabError::Argument("too many".into()))?;
-        let port = self.lan.attach(&host, "eth0", nth)?;
+        let port = self.lan.attach(&host, self.interface, nth)?;
         let address = port.v4.ok_or_else(|| LabError::Argument("no IPv4 address".into()))?;
         let listen = format!("{address}:7400");
         let data_dir = self.directory.join(name);

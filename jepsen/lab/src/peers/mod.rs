@@ -1,3 +1,4 @@
-//! What Leasehold is compared with, run in the same hosts and judged by the same observer.
+//! What Leasehold is compared with and works for, run in the same hosts.
 
 pub mod keepalived;
+pub mod nginx;

@@ -1,0 +1,132 @@
+//! A site with real servers: directors, a client, nginx behind a virtual server, and `ipvsadm`.
+
+use std::time::Duration;
+
+use leasehold_lab::cluster::{Cluster, Plan};
+use leasehold_lab::peers::nginx::Nginx;
+use leasehold_lab::{Host, LabError, Lan, Result, find_binary, until};
+
+/// Enough for every retry of every check, on a machine ten times slower than this one.
+pub const LATER: Duration = Duration::from_secs(120);
+
+/// How a real server takes packets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Direct,
+    Tunnel,
+}
+
+/// A host with nginx that serves a VIP.
+#[derive(Debug)]
+pub struct RealServer {
+    pub host: Host,
+    pub nginx: Option<Nginx>,
+}
+
+impl RealServer {
+    /// Joins `lan` as its `nth` host, and takes packets to the VIP in.
+    pub fn start(lan: &Lan, name: &str, nth: u16, vip: &str, mode: Mode) -> Result<RealServer> {
+        let host = Host::new(name)?;
+        lan.attach(&host, "eth1", nth)?;
+        prepare(&host, vip, mode)?;
+        let nginx = Some(Nginx::start(&host)?);
+        Ok(RealServer { host, nginx })
+    }
+
+    pub fn stop(&mut self) {
+        self.nginx = None;
+    }
+
+    pub fn start_again(&mut self) -> Result<()> {
+        self.nginx = Some(Nginx::start(&self.host)?);
+        Ok(())
+    }
+}
+
+fn prepare(host: &Host, vip: &str, mode: Mode) -> Result<()> {
+    let interface = match mode {
+        Mode::Direct => "lo",
+        Mode::Tunnel => "tunl0",
+    };
+    if mode == Mode::Tunnel {
+        host.run("modprobe", &["ipip"])?;
+        host.ip("link set tunl0 up")?;
+        for name in ["all", "tunl0"] {
+            host.sysctl(&format!("net.ipv4.conf.{name}.rp_filter"), "0")?;
+        }
+    }
+    for name in ["all", interface] {
+        host.sysctl(&format!("net.ipv4.conf.{name}.arp_ignore"), "1")?;
+        host.sysctl(&format!("net.ipv4.conf.{name}.arp_announce"), "2")?;
+    }
+    host.add_address(interface, &format!("{vip}/32"))
+}
+
+/// The plan of three directors in this network.
+pub fn plan(subnet: &'static str, interface: &'static str) -> Result<Plan> {
+    Ok(Plan { subnet, interface, ..Plan::new(find_binary()?) })
+}
+
+/// What the client gets from the VIP: the name of a real server, if anybody answers.
+pub fn ask(client: &Host, vip: &str) -> Option<String> {
+    let url = format!("http://{vip}/");
+    client.run("curl", &["-s", "--max-time", "5", &url]).ok().filter(|name| !name.is_empty())
+}
+
+/// So many questions in a row, each of which must be answered.
+pub fn ask_often(client: &Host, vip: &str, times: usize) -> Result<Vec<String>> {
+    let one = |nth| {
+        ask(client, vip).ok_or_else(|| LabError::Argument(format!("no answer to question {nth}")))
+    };
+    (1..=times).map(one).collect()
+}
+
+/// A line of `ipvsadm -Ln` without the counts: what a document would show.
+pub type Row = (String, String, String);
+
+/// The services of a director as `ipvsadm` shows them: each line's first three words.
+pub fn table(cluster: &Cluster, director: usize) -> Result<Vec<Row>> {
+    let text = cluster.nodes()[director].host.run("ipvsadm", &["-Ln"])?;
+    let mut rows = Vec::new();
+    for line in text.lines().skip(3) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let row = match words.as_slice() {
+            ["->", address, forward, weight, ..] => (*address, *forward, (*weight).to_owned()),
+            [protocol, address, rest @ ..] => (*protocol, *address, rest.join(" ")),
+            _ => continue,
+        };
+        rows.push((row.0.to_owned(), row.1.to_owned(), row.2));
+    }
+    rows.sort();
+    Ok(rows)
+}
+
+/// A table in the words of `ipvsadm`.
+pub fn rows(lines: &[(&str, &str, &str)]) -> Vec<Row> {
+    let mut rows: Vec<Row> =
+        lines.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect();
+    rows.sort();
+    rows
+}
+
+/// Waits until the director's table is this one, and no other director has any service.
+pub fn wait_for_table(cluster: &Cluster, holder: usize, wanted: &[Row]) -> Result<()> {
+    let mut last = Vec::new();
+    let seen = until("the holder's table", LATER, || {
+        last = table(cluster, holder).ok()?;
+        (last == wanted).then_some(())
+    });
+    seen.map_err(|error| {
+        LabError::Argument(format!("{error}\n  wanted {wanted:?}\n  is {last:?}"))
+    })?;
+    for other in
+        (0..cluster.nodes().len()).filter(|other| *other != holder && cluster.is_up(*other))
+    {
+        let empty = table(cluster, other)?.is_empty();
+        if !empty {
+            let name = &cluster.nodes()[other].name;
+            return Err(LabError::Argument(format!("{name} has services, and holds nothing")));
+        }
+    }
+    Ok(())
+}
