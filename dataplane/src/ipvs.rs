@@ -41,7 +41,17 @@ impl Ipvs {
         let before = self.read(|key| wishes.table.contains_key(key))?;
         let none = BTreeSet::new();
         let ops = diff(wishes.table, &before, &none, drains, now, wishes.drain_for);
-        let failures = self.carry_out(&ops)?;
+        let mut failures = self.carry_out(&ops)?;
+        if !failures.is_empty() {
+            // The kernel lists services one by one: what another changes meanwhile may be listed
+            // twice, or not at all. A second look tells that from a refusal.
+            let now_there = self.read(|key| failures.contains_key(key))?;
+            let table = wishes.table.iter().filter(|(key, _)| failures.contains_key(*key));
+            let table = table.map(|(key, service)| (*key, service.clone())).collect();
+            let mut fresh = Drains::default();
+            let ops = diff(&table, &now_there, &none, &mut fresh, now, wishes.drain_for);
+            failures = self.carry_out(&ops)?;
+        }
         // Last: the kernel takes no service of mixed families while it synchronises.
         self.set_sync(wishes.sync, wishes.end_sync)?;
         Ok(Done { failures, before })
