@@ -10,6 +10,7 @@ use leasehold_model::{BootNanos, Dataplane, LvsTimeouts};
 
 use crate::Journal;
 use crate::ipvs::Ipvs;
+use crate::nftables::{NftError, Nftables};
 
 /// Why services can't be programmed.
 #[derive(Debug, thiserror::Error)]
@@ -18,14 +19,15 @@ pub enum BalancerError {
     Ipvs(#[from] kernel::Error),
     #[error("the journal of services: {0}")]
     Journal(#[source] std::io::Error),
-    #[error("this version balances by IPVS only")]
-    NoNftables,
+    #[error(transparent)]
+    Nftables(#[from] NftError),
 }
 
 /// The balancer of this network namespace.
 #[derive(Debug)]
 pub enum Balancer {
     Ipvs(Ipvs),
+    Nftables(Nftables),
 }
 
 /// What a pass is to bring about.
@@ -62,7 +64,17 @@ pub fn clear(journal: &Path) -> Result<(), BalancerError> {
     if journal.keys().is_empty() {
         return Ok(());
     }
-    let left = Ipvs::open()?.retire(&Table::new(), journal.keys())?;
+    let left = match Ipvs::open() {
+        Ok(mut ipvs) => ipvs.retire(&Table::new(), journal.keys())?,
+        Err(kernel::Error::NoIpvs) => Failures::new(),
+        Err(error) => return Err(error.into()),
+    };
+    match Nftables::open() {
+        Ok(mut nftables) => nftables.clear()?,
+        // Without its program, it was never used.
+        Err(NftError::Missing) => {}
+        Err(error) => return Err(error.into()),
+    }
     journal.write(left.into_keys().collect()).map_err(BalancerError::Journal)
 }
 
@@ -73,8 +85,13 @@ impl Balancer {
     /// Where this kernel has none such.
     pub fn open(choice: Dataplane) -> Result<Self, BalancerError> {
         match choice {
-            Dataplane::Auto | Dataplane::Ipvs => Ok(Self::Ipvs(Ipvs::open()?)),
-            Dataplane::Nftables => Err(BalancerError::NoNftables),
+            Dataplane::Ipvs => Ok(Self::Ipvs(Ipvs::open()?)),
+            Dataplane::Nftables => Ok(Self::Nftables(Nftables::open()?)),
+            Dataplane::Auto => match Ipvs::open() {
+                Ok(ipvs) => Ok(Self::Ipvs(ipvs)),
+                Err(kernel::Error::NoIpvs) => Ok(Self::Nftables(Nftables::open()?)),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -90,6 +107,7 @@ impl Balancer {
     ) -> Result<Done, BalancerError> {
         match self {
             Self::Ipvs(ipvs) => Ok(ipvs.put(wishes, drains, now)?),
+            Self::Nftables(nftables) => Ok(nftables.put(wishes)?),
         }
     }
 
@@ -104,16 +122,10 @@ impl Balancer {
     ) -> Result<Failures, BalancerError> {
         match self {
             Self::Ipvs(ipvs) => Ok(ipvs.retire(table, owned)?),
-        }
-    }
-
-    /// The services among `keys` as the kernel has them, with what they carry.
-    ///
-    /// # Errors
-    /// Where the kernel can't be talked to.
-    pub fn read(&mut self, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, Existing>, BalancerError> {
-        match self {
-            Self::Ipvs(ipvs) => Ok(ipvs.read(|key| keys.contains(key))?),
+            Self::Nftables(nftables) => {
+                nftables.retire(table)?;
+                Ok(Failures::new())
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod ipvs;
 mod journal;
 mod kernel;
 pub mod links;
+pub mod nftables;
 pub mod probe;
 pub mod sysctl;
 mod watch;

@@ -14,6 +14,8 @@ pub const LATER: Duration = Duration::from_secs(120);
 pub enum Mode {
     Direct,
     Tunnel,
+    /// As its own, by way of the director that has this address.
+    Nat(&'static str),
 }
 
 /// A host with nginx that serves a VIP.
@@ -47,6 +49,9 @@ fn prepare(host: &Host, vip: &str, mode: Mode) -> Result<()> {
     let interface = match mode {
         Mode::Direct => "lo",
         Mode::Tunnel => "tunl0",
+        Mode::Nat(gateway) => {
+            return host.ip(&format!("route add default via {gateway}")).map(drop);
+        }
     };
     if mode == Mode::Tunnel {
         host.run("modprobe", &["ipip"])?;
@@ -129,4 +134,61 @@ pub fn wait_for_table(cluster: &Cluster, holder: usize, wanted: &[Row]) -> Resul
         }
     }
     Ok(())
+}
+
+/// Directors with a second network behind them, and three real servers there that are reached by
+/// NAT. The gateway of that network moves with the VIP.
+#[derive(Debug)]
+pub struct NatSite {
+    pub cluster: Cluster,
+    pub real: Vec<RealServer>,
+    pub back: Lan,
+}
+
+impl NatSite {
+    pub const VIP: &'static str = "192.168.1.100";
+    pub const INSTANCE: &'static str = "VI_1";
+    const GATEWAY: &'static str = "10.9.0.254";
+
+    /// Nothing is configured yet.
+    pub fn start() -> Result<NatSite> {
+        let cluster = Cluster::start(&plan("192.168.1.0/24", "eth0")?)?;
+        let back = Lan::new("back", "10.9.0.0/24", None)?;
+        for (nth, node) in (11..).zip(cluster.nodes()) {
+            back.attach(&node.host, "eth1", nth)?;
+            node.host.sysctl("net.ipv4.ip_forward", "1")?;
+        }
+        let one = |nth: u16| {
+            let mode = Mode::Nat(Self::GATEWAY);
+            RealServer::start(&back, &format!("rs{nth}"), nth, Self::VIP, mode)
+        };
+        let real = (1..=3).map(one).collect::<Result<_>>()?;
+        Ok(NatSite { cluster, real, back })
+    }
+
+    /// The configuration with this scheduler and these weights.
+    pub fn config(scheduler: &str, weights: [u16; 3], more: &str) -> String {
+        let real: Vec<String> = (1..)
+            .zip(weights)
+            .map(|(nth, weight)| format!("{{ address = \"10.9.0.{nth}:80\", weight = {weight} }}"))
+            .collect();
+        format!(
+            "[instance.{}]\nvirtual_router_id = 51\ninterface = \"eth0\"\n\
+             virtual_ipaddress = [\"{}/24\", {{ address = \"{}/24\", dev = \"eth1\" }}]\n\
+             [[virtual_server]]\naddress = \"{}:80\"\nlb_algo = \"{scheduler}\"\n{more}\n\
+             real_server = [{}]\n",
+            Self::INSTANCE,
+            Self::VIP,
+            Self::GATEWAY,
+            Self::VIP,
+            real.join(", ")
+        )
+    }
+
+    pub fn apply(&self, scheduler: &str, weights: [u16; 3], more: &str) -> Result<usize> {
+        self.cluster.apply("toml", &Self::config(scheduler, weights, more))?;
+        let holder = self.cluster.wait_for_holder(Self::INSTANCE)?;
+        until("an answer", LATER, || ask(&self.cluster.client, Self::VIP))?;
+        Ok(holder)
+    }
 }

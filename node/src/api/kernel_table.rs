@@ -8,7 +8,7 @@ use leasehold_ipvs::{DestinationStatus, Error, Persistence, ServiceStatus, Stats
 use leasehold_model::Config;
 use serde_json::{Value, json};
 
-/// Reads the kernel: may take a while where there are thousands.
+/// Reads the kernel, which must have IPVS: may take a while where there are thousands.
 pub(super) fn read(config: &Config) -> Result<Value, Error> {
     let mut ipvs = Ipvs::open()?;
     let client = ipvs.client();

@@ -7,6 +7,7 @@ mod desired;
 mod diff;
 mod drain;
 mod health;
+mod nft;
 mod sync;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use desired::{Table, configured, desired};
 pub use diff::{Op, Put, diff};
 pub use drain::{Drains, Load};
 pub use health::{Health, Verdict};
+pub use nft::{Unservable, ruleset, unservable};
 pub use sync::{Sync, sync};
 
 /// What the kernel tells one service from another by.

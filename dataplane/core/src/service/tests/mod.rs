@@ -3,6 +3,7 @@
 mod converge;
 mod drain;
 mod health;
+mod nft;
 mod sync;
 mod wanted;
 
