@@ -1,6 +1,8 @@
 //! The kernel's own balancer: services as they should be, into requests, and back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use leasehold_dataplane_core::service::{
     Drains, Existing, ExistingServer, Key, Load, Op, Put, Server, Settings, Stickiness, Sync,
@@ -21,6 +23,18 @@ use crate::balancer::{Done, Failures, Wishes};
 #[derive(Debug)]
 pub struct Ipvs {
     client: Client,
+}
+
+/// Whether this kernel has IPVS, or could load it. Loads nothing.
+#[must_use]
+pub fn is_available() -> bool {
+    let loadable = || {
+        let mut modprobe = Command::new("modprobe");
+        modprobe.args(["--dry-run", "--quiet", "ip_vs"]).stdin(Stdio::null());
+        modprobe.stdout(Stdio::null()).stderr(Stdio::null());
+        modprobe.status().is_ok_and(|status| status.success())
+    };
+    Path::new("/proc/net/ip_vs").exists() || loadable()
 }
 
 impl Ipvs {

@@ -28,8 +28,8 @@ pub enum NftError {
 /// The table of this network namespace.
 #[derive(Debug, Default)]
 pub struct Nftables {
-    /// What is in the table, and how the kernel lists it.
-    applied: Option<(Table, String)>,
+    /// What was put into the table, and how the kernel lists it, once it was asked.
+    applied: Option<(Table, Option<String>)>,
 }
 
 impl Nftables {
@@ -71,16 +71,20 @@ impl Nftables {
 
     /// Makes the kernel's table this one, unless it is it already.
     fn replace(&mut self, table: Table) -> Result<(), NftError> {
-        let listed = list()?;
-        match &self.applied {
-            Some((is, as_listed)) if *is == table && *as_listed == listed => return Ok(()),
-            // Never made, and not there.
-            None if table.is_empty() && listed.is_empty() => {}
-            Some(_) | None => {
-                nft(&["-f", "-"], &ruleset(TABLE, &table)).map(drop)?;
+        match &mut self.applied {
+            Some((is, listed)) if *is == table => {
+                let now = list()?;
+                // A takeover does not wait for this: the first look after it asks.
+                if *listed.get_or_insert_with(|| now.clone()) == now {
+                    return Ok(());
+                }
             }
+            // Never made, and not there.
+            None if table.is_empty() && list()?.is_empty() => return Ok(()),
+            Some(_) | None => {}
         }
-        self.applied = Some((table, list()?));
+        nft(&["-f", "-"], &ruleset(TABLE, &table))?;
+        self.applied = Some((table, None));
         Ok(())
     }
 }

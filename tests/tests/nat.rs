@@ -81,6 +81,22 @@ fn with_nftables_no_connection_is_lost_to_a_change_and_the_table_is_mended() -> 
     })
 }
 
+/// Only here: in the machine, the kernel has it.
+#[test]
+fn without_ipvs_what_needs_it_is_refused() -> Result<()> {
+    let site = NatSite::start()?;
+    let refused =
+        |config: String| site.cluster.apply("toml", &config).expect_err("no IPVS here").to_string();
+    let why = refused(NatSite::config("rr", [1, 1, 1], "lb_kind = \"DR\""));
+    let wanted = "has no IPVS, and virtual_server 192.168.1.100 80 tcp, lb_kind: nftables can't \
+                  serve it: DR leaves addresses as they are; it has NAT only";
+    assert!(why.contains(wanted), "{why}");
+    let config = NatSite::config("rr", [1, 1, 1], "");
+    let why = refused(format!("[global]\ndataplane = \"ipvs\"\n{config}"));
+    assert!(why.contains("has no IPVS: install its module ip_vs"), "{why}");
+    Ok(())
+}
+
 #[test]
 fn with_nftables_what_it_can_not_do_is_refused() -> Result<()> {
     let site = NatSite::start()?;

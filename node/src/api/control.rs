@@ -22,7 +22,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::status::View;
-use super::{heard, kernel_table};
+use super::{backends, heard, kernel_table};
 use crate::daemon::situation::unix_ms;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -110,6 +110,16 @@ impl Control for ControlService {
         let faults = document::validate(&config);
         if let Some(fault) = faults.iter().find(|one| one.is_error()) {
             return Err(Status::invalid_argument(fault.to_string()));
+        }
+        if backends::needs_ipvs(&config) {
+            // Only the leader hears what the directors' kernels have.
+            if let Some(mut leader) = self.leader().await? {
+                return leader.apply(request).await;
+            }
+            let reports = self.view.governor.reports();
+            if let Some(why) = backends::refuse(&config, &self.state(), &reports) {
+                return Err(Status::failed_precondition(why));
+            }
         }
         let if_revision = request.if_revision.map(Revision);
         let warnings = self.warnings(&config);

@@ -1,6 +1,7 @@
 //! The services this node offers: to its peers, to strangers with a token, and to clients.
 
 pub(crate) mod admission;
+mod backends;
 pub(crate) mod control;
 mod door;
 mod kernel_table;

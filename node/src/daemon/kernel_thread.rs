@@ -130,6 +130,8 @@ impl KernelThread {
         let mut lookout = Lookout::default();
         let mut unable: BTreeMap<String, Instant> = BTreeMap::new();
         let (obstruct, mut obstructed) = mpsc::channel(OBSTRUCTIONS);
+        let ipvs = Some(leasehold_dataplane::ipvs::is_available());
+        self.eligibility.send_modify(|one| one.ipvs = ipvs);
         self.report_interfaces().await?;
         loop {
             let announce = announcements.next();

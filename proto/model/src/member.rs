@@ -40,6 +40,9 @@ pub struct Eligibility {
     /// reason. Offered to it where nobody does better.
     #[serde(default)]
     pub impaired: BTreeMap<String, String>,
+    /// Its kernel has IPVS, or can load it. Absent: not known.
+    #[serde(default)]
+    pub ipvs: Option<bool>,
     /// True from the moment the daemon was told to stop.
     #[serde(default)]
     pub stopping: bool,

@@ -2,3 +2,4 @@
 
 pub mod keepalived;
 pub mod nginx;
+pub mod web;
