@@ -75,8 +75,8 @@ fn hint(request: &Request, why: &io::Error) -> &'static str {
         }
         (AddDestination(..), errno::EEXIST) => "the service has it already",
         (AddDestination(..) | SetDestination(..), errno::EINVAL) => {
-            "the kernel does not take this combination; while connections are synchronised, both \
-             must be of one family"
+            "its address must be a unicast one; of another family than its service's, it takes a \
+             tunnel, and no synchronised connections"
         }
         (AddDestination(..) | SetDestination(..), errno::ERANGE) => {
             "the lower limit must not be above the upper one"
