@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use leasehold_jepsen::bench::{durability, failover, quorum, spread, steady};
+use leasehold_jepsen::bench::balancing::{Change, Kind, Site};
+use leasehold_jepsen::bench::{convergence, durability, failover, quorum, spread, steady};
 use leasehold_jepsen::model::{self, Scope};
 use leasehold_lab::vm::{Ended, Job};
 use leasehold_lab::{LabError, find_binary, sweep};
@@ -82,6 +83,17 @@ enum Bench {
     },
     /// CPU, memory and takeover time with 1, 100 and 1,000 VIPs held
     Steady,
+    /// What clients see of a failover under load, by NAT, DR and TUN. In a machine with IPVS
+    Balancing {
+        /// New connections a second
+        #[arg(long, default_value_t = 200)]
+        rate: usize,
+    },
+    /// Daemon and guard killed while they change a thousand services. In a machine with IPVS
+    Convergence {
+        #[arg(long, default_value_t = 50)]
+        rounds: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -155,6 +167,12 @@ fn run(bench: Bench) -> Result<bool, LabError> {
             println!("{tally:?}");
             Ok(tally.lost == 0 && tally.reordered == 0)
         }
+        Bench::Balancing { rate } => under_load(rate),
+        Bench::Convergence { rounds } => {
+            convergence::run(binary, rounds, |nth, round| println!("round {nth}: {round:?}"))?;
+            println!("{rounds} rounds: every table exactly as configured, the foreign one there");
+            Ok(true)
+        }
         Bench::Steady => {
             println!(
                 "| VIPs | CPU % | RSS MiB | packets/s | kB/s | netlink requests/s | takeover ms | \
@@ -179,6 +197,26 @@ fn run(bench: Bench) -> Result<bool, LabError> {
             Ok(good)
         }
     }
+}
+
+fn under_load(rate: usize) -> Result<bool, LabError> {
+    println!(
+        "| forwarding | sync | change | requests | failed | longest gap ms | downloads that \
+         survived |\n| --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for kind in [Kind::Nat, Kind::Direct, Kind::Tunnel] {
+        for sync in [false, true] {
+            let mut site = Site::start(kind, sync)?;
+            for change in [Change::Move, Change::Drain, Change::Kill] {
+                let seen = site.suffer(change, rate)?;
+                println!(
+                    "| {kind:?} | {sync} | {change:?} | {} | {} | {:.0} | {} of {} |",
+                    seen.requests, seen.failed, seen.longest_gap_ms, seen.survived, seen.downloads
+                );
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn table(

@@ -1,3 +1,1 @@
-//! End-to-end tests; see `tests/`. Here is what several of them build.
-
-pub mod site;
+//! End-to-end tests; see `tests/`.

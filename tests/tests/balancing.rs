@@ -1,11 +1,11 @@
 //! Load balancing as clients see it, each case from its own keepalived.conf, in the kernel.
 
 use leasehold_lab::cluster::Cluster;
-use leasehold_lab::vm::with_module;
-use leasehold_lab::{Host, Lan, Result, until};
-use leasehold_tests::site::{
+use leasehold_lab::site::{
     LATER, Mode, RealServer, Row, ask, ask_often, plan, rows, table, wait_for_table,
 };
+use leasehold_lab::vm::with_module;
+use leasehold_lab::{Host, Lan, Result, until};
 
 /// What is served, by which real servers.
 struct Case {

@@ -1,9 +1,9 @@
 //! Every scheduler, flag, protocol, family and method: set through Leasehold, read by `ipvsadm`.
 
 use leasehold_lab::cluster::{Cluster, Plan, instance};
+use leasehold_lab::site::LATER;
 use leasehold_lab::vm::with_module;
 use leasehold_lab::{Result, find_binary, until};
-use leasehold_tests::site::LATER;
 
 /// A virtual server in TOML, and what `ipvsadm -Sn` should say of it, line by line.
 struct Word {

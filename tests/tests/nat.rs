@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_lab::site::{LATER, NatSite, ask, ask_often};
 use leasehold_lab::vm::with_module;
 use leasehold_lab::{Result, until};
-use leasehold_tests::site::{LATER, NatSite, ask, ask_often};
 
 fn counted(answers: &[String]) -> BTreeMap<&str, usize> {
     answers.iter().fold(BTreeMap::new(), |mut counts, answer| {

@@ -44,6 +44,7 @@ pub mod observer;
 mod owner;
 pub mod peers;
 mod process;
+pub mod site;
 mod subnet;
 mod sweep;
 pub mod vm;

@@ -1,5 +1,7 @@
 //! Figures that anyone can measure again, beside keepalived in the same run.
 
+pub mod balancing;
+pub mod convergence;
 pub mod durability;
 pub mod failover;
 pub mod quorum;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use leasehold_lab::cluster::{Cluster, Plan};
-use leasehold_lab::peers::nginx::Nginx;
-use leasehold_lab::{Host, LabError, Lan, Result, find_binary, until};
+use crate::cluster::{Cluster, Plan};
+use crate::peers::nginx::Nginx;
+use crate::{Host, LabError, Lan, Result, find_binary, until};
 
 /// Enough for every retry of every check, on a machine ten times slower than this one.
 pub const LATER: Duration = Duration::from_secs(120);
