@@ -16,6 +16,7 @@ mod kernel;
 pub mod links;
 pub mod nftables;
 pub mod probe;
+pub mod realserver;
 pub mod sysctl;
 mod watch;
 
@@ -23,5 +24,5 @@ pub use balancer::{Balancer, BalancerError, Done, Failures, Wishes, clear};
 pub use error::DataplaneError;
 pub use journal::Journal;
 pub use kernel::{Kernel, Report, strip};
-pub use leasehold_dataplane_core::{check as checker, frame, plan, service};
+pub use leasehold_dataplane_core::{check as checker, frame, plan, realserver as real, service};
 pub use watch::{Event, Watch};

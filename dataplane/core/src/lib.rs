@@ -5,4 +5,5 @@
 pub mod check;
 pub mod frame;
 pub mod plan;
+pub mod realserver;
 pub mod service;

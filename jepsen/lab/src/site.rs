@@ -45,26 +45,20 @@ impl RealServer {
     }
 }
 
+/// By the product itself.
 fn prepare(host: &Host, vip: &str, mode: Mode) -> Result<()> {
-    let interface = match mode {
-        Mode::Direct => "lo",
-        Mode::Tunnel => "tunl0",
-        Mode::Nat(gateway) => {
-            return host.ip(&format!("route add default via {gateway}")).map(drop);
-        }
-    };
-    if mode == Mode::Tunnel {
-        host.run("modprobe", &["ipip"])?;
-        host.ip("link set tunl0 up")?;
-        for name in ["all", "tunl0"] {
-            host.sysctl(&format!("net.ipv4.conf.{name}.rp_filter"), "0")?;
-        }
+    let name = format!("leasehold-lab-{}", host.namespace());
+    let state = std::env::temp_dir().join(name).display().to_string();
+    let mut words = vec!["realserver", "up", "--state-dir", &state, "--vip", vip, "--mode"];
+    match mode {
+        Mode::Direct => words.push("dr"),
+        Mode::Tunnel => words.push("tun"),
+        Mode::Nat(gateway) => words.extend(["nat", "--gateway", gateway]),
     }
-    for name in ["all", interface] {
-        host.sysctl(&format!("net.ipv4.conf.{name}.arp_ignore"), "1")?;
-        host.sysctl(&format!("net.ipv4.conf.{name}.arp_announce"), "2")?;
-    }
-    host.add_address(interface, &format!("{vip}/32"))
+    let made = host.run(&find_binary()?.display().to_string(), &words);
+    // The host is thrown away as it is.
+    let _ = std::fs::remove_dir_all(&state);
+    made.map(drop)
 }
 
 /// The plan of three directors in this network.

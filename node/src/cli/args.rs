@@ -1,5 +1,6 @@
 //! What may be said on the command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -85,6 +86,11 @@ pub(super) enum Command {
     ///
     /// For a service manager, after the daemon's end.
     Close,
+    /// Make this machine a real server, or undo that.
+    Realserver {
+        #[command(subcommand)]
+        command: RealServer,
+    },
     /// Make a new cluster of this node's data, after a majority of the members is lost for good.
     ///
     /// For a node whose daemon is down. Asks for the names of the lost nodes to be typed.
@@ -187,6 +193,49 @@ pub(super) enum Member {
     /// Print a client certificate, for `--connect` from elsewhere. Needs a director's data
     /// directory. Keep it secret.
     Certificate { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RealServer {
+    /// Take packets to the VIP in, without answering for it.
+    Up {
+        #[command(flatten)]
+        options: RealServerOptions,
+        /// As the virtual server forwards: dr, tun or nat.
+        #[arg(long, value_enum)]
+        mode: RealServerMode,
+        /// With nat: the director's address on this side, for the default route.
+        #[arg(long, value_name = "IP")]
+        gateway: Option<IpAddr>,
+    },
+    /// Undo what `up` did, and nothing else.
+    Down {
+        #[command(flatten)]
+        options: RealServerOptions,
+        /// What was given to `up`; it is remembered, and need not be given.
+        #[arg(long, value_enum)]
+        mode: Option<RealServerMode>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RealServerOptions {
+    /// May be given several times.
+    #[arg(long, required = true, value_name = "IP")]
+    pub(super) vip: Vec<IpAddr>,
+    /// Print the commands, and run none.
+    #[arg(long)]
+    pub(super) print: bool,
+    /// Where to remember what was changed: /run/leasehold/realserver.
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RealServerMode {
+    Dr,
+    Tun,
+    Nat,
 }
 
 #[derive(Debug, Args)]

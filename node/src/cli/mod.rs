@@ -10,6 +10,7 @@ mod found;
 mod ipvs;
 mod members;
 pub(crate) mod out;
+mod realserver;
 mod recover;
 mod run;
 mod show;
@@ -42,6 +43,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Import(args) => config::import(&args),
         Command::Doctor(args) => doctor::doctor(&target, &args),
         Command::Close => close::close(&arguments.data_dir),
+        Command::Realserver { command } => realserver::realserver(&command),
         Command::Recover => recover::recover(&arguments.data_dir),
         Command::Demo => crate::demo::run(),
         Command::Export { local } => config::export(&target, local),
