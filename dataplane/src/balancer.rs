@@ -51,6 +51,8 @@ pub type Failures = BTreeMap<Key, String>;
 #[derive(Debug, Default)]
 pub struct Done {
     pub failures: Failures,
+    /// Why connections are not copied as they should be, if they are not.
+    pub unsynced: Option<String>,
     /// The services of the table as they were before it.
     pub before: BTreeMap<Key, Existing>,
 }
@@ -69,16 +71,38 @@ pub fn clear(journal: &Path) -> Result<(), BalancerError> {
         Err(kernel::Error::NoIpvs) => Failures::new(),
         Err(error) => return Err(error.into()),
     };
-    match Nftables::open() {
-        Ok(mut nftables) => nftables.clear()?,
-        // Without its program, it was never used.
-        Err(NftError::Missing) => {}
-        Err(error) => return Err(error.into()),
-    }
+    clear_nftables()?;
     journal.write(left.into_keys().collect()).map_err(BalancerError::Journal)
 }
 
+fn clear_nftables() -> Result<(), BalancerError> {
+    match Nftables::open() {
+        Ok(mut nftables) => Ok(nftables.clear()?),
+        // Without its program, or the kernel's part, it was never used.
+        Err(NftError::Missing | NftError::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Balancer {
+    /// Opens the balancer that the configuration asks for, and removes from the other one what is
+    /// ours.
+    ///
+    /// # Errors
+    /// Where this kernel has none such.
+    pub fn open_alone(choice: Dataplane, owned: &BTreeSet<Key>) -> Result<Self, BalancerError> {
+        let opened = Self::open(choice)?;
+        match &opened {
+            Self::Ipvs(_) => clear_nftables()?,
+            // Looked for, and not loaded for this.
+            Self::Nftables(_) if Path::new("/proc/net/ip_vs").exists() => {
+                Ipvs::open()?.retire(&Table::new(), owned)?;
+            }
+            Self::Nftables(_) => {}
+        }
+        Ok(opened)
+    }
+
     /// Opens the balancer that the configuration asks for.
     ///
     /// # Errors

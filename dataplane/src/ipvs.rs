@@ -67,8 +67,8 @@ impl Ipvs {
             failures = self.carry_out(&ops)?;
         }
         // Last: the kernel takes no service of mixed families while it synchronises.
-        self.set_sync(wishes.sync, wishes.end_sync)?;
-        Ok(Done { failures, before })
+        let unsynced = self.set_sync(wishes.sync, wishes.end_sync).err();
+        Ok(Done { failures, unsynced: unsynced.map(|error| error.to_string()), before })
     }
 
     /// Removes; see [`crate::Balancer::retire`].

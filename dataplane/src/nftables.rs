@@ -52,7 +52,8 @@ impl Nftables {
             }
         }
         // It tracks connections by address, not by real server: there is nothing to count.
-        Ok(Done { failures, before: BTreeMap::new() })
+        let unsynced = wishes.sync.map(|_| "nftables copies no connections".to_owned());
+        Ok(Done { failures, unsynced, before: BTreeMap::new() })
     }
 
     /// Leaves these services, and no others.

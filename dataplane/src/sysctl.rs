@@ -1,6 +1,8 @@
-//! Settings of the kernel that make VIPs behave, for `doctor`: read and judged, never written.
+//! Settings of the kernel that make VIPs and real servers behave: read and judged, never written.
 
 use std::path::PathBuf;
+
+use leasehold_model::Family;
 
 /// A setting that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,18 @@ const RULES: [Rule; 3] = [
 #[must_use]
 pub fn check(interface: &str) -> Vec<Finding> {
     RULES.iter().filter_map(|rule| rule.check(interface)).collect()
+}
+
+/// The setting that keeps this machine from passing packets on, where it does.
+#[must_use]
+pub fn no_forwarding(family: Family) -> Option<&'static str> {
+    let name = match family {
+        Family::Inet => "net.ipv4.ip_forward",
+        Family::Inet6 => "net.ipv6.conf.all.forwarding",
+    };
+    let path = PathBuf::from("/proc/sys").join(name.replace('.', "/"));
+    let is = std::fs::read_to_string(path).ok()?;
+    (is.trim() == "0").then_some(name)
 }
 
 impl Rule {

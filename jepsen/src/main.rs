@@ -88,6 +88,9 @@ enum Bench {
         /// New connections a second
         #[arg(long, default_value_t = 200)]
         rate: usize,
+        /// Only this one
+        #[arg(long, value_enum)]
+        forwarding: Option<Kind>,
     },
     /// Daemon and guard killed while they change a thousand services. In a machine with IPVS
     Convergence {
@@ -167,7 +170,7 @@ fn run(bench: Bench) -> Result<bool, LabError> {
             println!("{tally:?}");
             Ok(tally.lost == 0 && tally.reordered == 0)
         }
-        Bench::Balancing { rate } => under_load(rate),
+        Bench::Balancing { rate, forwarding } => under_load(rate, forwarding),
         Bench::Convergence { rounds } => {
             convergence::run(binary, rounds, |nth, round| println!("round {nth}: {round:?}"))?;
             println!("{rounds} rounds: every table exactly as configured, the foreign one there");
@@ -199,12 +202,13 @@ fn run(bench: Bench) -> Result<bool, LabError> {
     }
 }
 
-fn under_load(rate: usize) -> Result<bool, LabError> {
+fn under_load(rate: usize, only: Option<Kind>) -> Result<bool, LabError> {
     println!(
         "| forwarding | sync | change | requests | failed | longest gap ms | downloads that \
          survived |\n| --- | --- | --- | --- | --- | --- | --- |"
     );
-    for kind in [Kind::Nat, Kind::Direct, Kind::Tunnel] {
+    let all = vec![Kind::Nat, Kind::Direct, Kind::Tunnel];
+    for kind in only.map_or(all, |kind| vec![kind]) {
         for sync in [false, true] {
             let mut site = Site::start(kind, sync)?;
             for change in [Change::Move, Change::Drain, Change::Kill] {

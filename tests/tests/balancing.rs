@@ -5,7 +5,7 @@ use leasehold_lab::site::{
     LATER, Mode, RealServer, Row, ask, ask_often, plan, rows, table, wait_for_table,
 };
 use leasehold_lab::vm::with_module;
-use leasehold_lab::{Host, Lan, Result, until};
+use leasehold_lab::{Host, Lan, Result, Signal, until};
 
 /// What is served, by which real servers.
 struct Case {
@@ -44,7 +44,13 @@ fn survives(case: &Case, cluster: &mut Cluster, real: &mut [RealServer]) -> Resu
     assert_eq!(table(cluster, holder)?, [], "what the dead one left is removed");
     cluster.cli(next, &["move", case.instance, "--to", &cluster.nodes()[holder].name.clone()])?;
     wait_for_table(cluster, holder, &case.table)?;
-    ask_often(&client, case.vip, 3).map(drop)
+    ask_often(&client, case.vip, 3)?;
+
+    cluster.daemon(holder)?.kill(Signal::SIGKILL)?;
+    until("the guard to remove the services", LATER, || {
+        table(cluster, holder).is_ok_and(|table| table.is_empty()).then_some(())
+    })?;
+    until("an answer", LATER, || ask(&client, case.vip)).map(drop)
 }
 
 fn start(case: &Case, subnet: &'static str, interface: &'static str) -> Result<Cluster> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leasehold_lab::site::{LATER, NatSite, ask, ask_often};
+use leasehold_lab::site::{LATER, NatSite, ask, ask_often, table};
 use leasehold_lab::vm::with_module;
 use leasehold_lab::{Result, until};
 
@@ -81,6 +81,20 @@ fn with_nftables_no_connection_is_lost_to_a_change_and_the_table_is_mended() -> 
     })
 }
 
+#[test]
+fn a_director_that_passes_nothing_on_leaves_it_to_another() -> Result<()> {
+    let site = NatSite::start()?;
+    let holder = site.apply("rr", [1, 1, 1], "")?;
+    site.cluster.nodes()[holder].host.sysctl("net.ipv4.ip_forward", "0")?;
+    let next = until("another director to hold it", LATER, || {
+        site.cluster.holder(NatSite::INSTANCE).filter(|next| *next != holder)
+    })?;
+    let explained = site.cluster.cli(next, &["explain", NatSite::INSTANCE])?;
+    let why = "can't serve all of it: -t 192.168.1.100:80: net.ipv4.ip_forward is 0";
+    assert!(explained.contains(why), "{explained}");
+    ask_often(&site.cluster.client, NatSite::VIP, 3).map(drop)
+}
+
 /// Only here: in the machine, the kernel has it.
 #[test]
 fn without_ipvs_what_needs_it_is_refused() -> Result<()> {
@@ -110,4 +124,46 @@ fn with_nftables_what_it_can_not_do_is_refused() -> Result<()> {
     let why = refused("rr", "lb_kind = \"DR\"");
     assert!(why.contains("nftables can't serve it: DR leaves addresses as they are"), "{why}");
     Ok(())
+}
+
+/// The weight of rs1 in the holder's kernel, if it has it.
+fn weight_of_first(site: &NatSite, holder: usize) -> Option<String> {
+    let rows = table(&site.cluster, holder).ok()?;
+    rows.into_iter().find(|row| row.0 == "10.9.0.1:80").map(|row| row.2)
+}
+
+#[test]
+fn one_that_is_removed_finishes_what_it_began() -> Result<()> {
+    with_module("ip_vs", "one_that_is_removed_finishes_what_it_began", || {
+        let site = NatSite::start()?;
+        let first = "{ address = \"10.9.0.1:80\", weight = 1 }, ";
+        let all = NatSite::config("rr", [1, 1, 1], "");
+        let without = all.replace(first, "");
+        assert_ne!(all, without);
+        // Only the first one is there to ask.
+        let only = all.split(first).next().unwrap_or_default().to_owned() + first + "]\n";
+        site.cluster.apply("toml", &only)?;
+        let holder = site.cluster.wait_for_holder(NatSite::INSTANCE)?;
+        until("an answer", LATER, || ask(&site.cluster.client, NatSite::VIP))?;
+        let client = site.cluster.client.clone();
+        std::thread::scope(|scope| {
+            let download = scope.spawn(|| {
+                let url = format!("http://{}/big", NatSite::VIP);
+                let words =
+                    ["-s", "--max-time", "100", "-o", "/dev/null", "-w", "%{size_download}"];
+                client.run("curl", &[&words[..], &[url.as_str()]].concat())
+            });
+            until("the download to begin", LATER, || {
+                let text = site.cluster.nodes()[holder].host.run("ipvsadm", &["-Lcn"]).ok()?;
+                text.contains("ESTABLISHED").then_some(())
+            })?;
+            site.cluster.apply("toml", &without)?;
+            until("it to take nothing new", LATER, || {
+                (weight_of_first(&site, holder)? == "0").then_some(())
+            })?;
+            let size = download.join().expect("a thread")?;
+            assert_eq!(size, (1 << 20).to_string(), "the whole of it");
+            until("it to go", LATER, || weight_of_first(&site, holder).is_none().then_some(()))
+        })
+    })
 }

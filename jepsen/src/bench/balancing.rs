@@ -23,7 +23,7 @@ const DOWNLOAD_WITHIN: Duration = Duration::from_secs(60);
 const BEFORE: Duration = Duration::from_secs(4);
 const AFTER: Duration = Duration::from_secs(6);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     Nat,
     Direct,
@@ -108,8 +108,8 @@ impl Site {
                     }
                 });
             }
-            // Each thread waits for its answers: enough of them that the rate holds.
-            let threads = (per_second / 10).max(1);
+            // A thread that waits for its answer holds up no other: each asks once a second.
+            let threads = per_second.max(1);
             let every = Duration::from_secs(1) * u32::try_from(threads).unwrap_or(1)
                 / u32::try_from(per_second).unwrap_or(1);
             for nth in 0..threads {

@@ -194,8 +194,8 @@ impl KernelThread {
         }
     }
 
-    /// In the order of a takeover and of a release at once: services that come, addresses,
-    /// announcements; services that go come last.
+    /// A takeover puts the services before the addresses; whatever else there is to do to
+    /// services comes after them, so that nothing that goes waits for it.
     async fn pass(
         &mut self,
         services: Look,
@@ -205,11 +205,11 @@ impl KernelThread {
     ) -> anyhow::Result<()> {
         let mut desired = self.desired.borrow_and_update().clone();
         let serve = matches!(services, Look::Now) || self.services.is_due();
-        if serve {
-            let health = self.health.borrow_and_update().clone();
-            self.services.put(&desired, &health);
-            self.report_impaired();
+        let takes_over = serve && self.services.is_takeover(&desired);
+        if takes_over {
+            self.put_services(&desired);
         }
+        let wanted = desired.clone();
         let lifetimes = self.lifetimes(&desired.bindings);
         desired.bindings.retain(|one| lifetimes.contains_key(&one.group));
         let shortest = lifetimes.values().min().copied().unwrap_or(VALID_LIFETIME);
@@ -236,6 +236,9 @@ impl KernelThread {
             }
         };
         if serve {
+            if !takes_over {
+                self.put_services(&wanted);
+            }
             self.services.retire();
         }
         if !added.is_empty() {
@@ -386,6 +389,12 @@ impl KernelThread {
             differs
         });
         Ok(risen)
+    }
+
+    fn put_services(&mut self, desired: &Desired) {
+        let health = self.health.borrow_and_update().clone();
+        self.services.put(desired, &health);
+        self.report_impaired();
     }
 
     /// Tells the leader what is served in part only.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use leasehold_dataplane::fence::boot_now;
 use leasehold_dataplane::service::{self, Drains, Health, Key, Table};
-use leasehold_dataplane::{Balancer, Done, Journal, Wishes};
-use leasehold_model::{Config, Dataplane, GroupId, Revision};
+use leasehold_dataplane::{Balancer, Done, Failures, Journal, Wishes, sysctl};
+use leasehold_model::{Config, Dataplane, Family, Forward, GroupId, RealServer, Revision};
 use tokio::sync::watch;
 
 use super::lease_thread::Desired;
@@ -27,12 +27,19 @@ pub(crate) struct VirtualServers {
     balancer: Option<(Dataplane, Balancer)>,
     drains: Drains,
     table: Table,
+    /// The groups that were open at the last look.
+    served: BTreeSet<GroupId>,
     owned: BTreeSet<Key>,
     had_sync: bool,
     look_at: Instant,
     loads: watch::Sender<Loads>,
+    /// What was complained of at the last look: it is said once.
+    told: BTreeMap<Key, String>,
+    told_of_all: Option<String>,
     /// Groups that can't be served in full, since which revision, and why.
     impaired: BTreeMap<GroupId, (Revision, String)>,
+    /// Groups whose real servers' answers this machine would not pass on.
+    unforwarded: BTreeMap<GroupId, String>,
 }
 
 impl VirtualServers {
@@ -40,14 +47,18 @@ impl VirtualServers {
     pub(crate) fn open(path: &Path, loads: watch::Sender<Loads>) -> std::io::Result<Self> {
         Ok(Self {
             loads,
+            told: BTreeMap::new(),
+            told_of_all: None,
             journal: Journal::open(path)?,
             balancer: None,
             drains: Drains::default(),
             table: Table::new(),
+            served: BTreeSet::new(),
             owned: BTreeSet::new(),
             had_sync: false,
             look_at: Instant::now(),
             impaired: BTreeMap::new(),
+            unforwarded: BTreeMap::new(),
         })
     }
 
@@ -56,11 +67,18 @@ impl VirtualServers {
         Instant::now() >= self.look_at
     }
 
+    /// Whether a group is open that nothing was put for yet.
+    pub(crate) fn is_takeover(&self, desired: &Desired) -> bool {
+        !desired.open.is_subset(&self.served)
+    }
+
     /// Adds and mends what the open groups serve. To be called before their addresses are bound.
     pub(crate) fn put(&mut self, desired: &Desired, health: &Health) {
         let state = &desired.state;
         let config = &state.config;
-        self.table = service::desired(config, &state.groups, &desired.open, health);
+        let served = served_here(desired);
+        self.table = service::desired(config, &state.groups, &served, health);
+        self.served.clone_from(&desired.open);
         self.owned = service::configured(config);
         self.owned.extend(self.journal.keys());
         self.impaired.retain(|_, (revision, _)| *revision == state.revision);
@@ -90,41 +108,64 @@ impl VirtualServers {
             timeouts: config.global.lvs_timeouts,
             drain_for: drain_for(config),
         };
-        let put = match open(&mut self.balancer, config.global.dataplane) {
+        let put = match open(&mut self.balancer, config.global.dataplane, &self.owned) {
             Ok(balancer) => balancer.put(&wishes, &mut self.drains, boot_now()),
             Err(error) => Err(error),
         };
         match put {
-            Ok(Done { failures, before }) => {
+            Ok(Done { failures, unsynced, before }) => {
                 self.loads.send_replace(Arc::new(before));
                 self.had_sync = sync.is_some();
-                let mut groups = BTreeMap::new();
-                for (key, why) in failures {
-                    tracing::error!("{key} can't be served: {why}");
-                    if let Some(service) = self.table.get(&key) {
-                        groups.entry(service.group).or_insert_with(|| format!("{key}: {why}"));
-                    }
-                }
-                groups
+                self.complain_of_all(unsynced.map(|why| format!("lvs_sync_daemon: {why}")));
+                self.complain(failures)
             }
             Err(error) => {
                 let groups: BTreeSet<GroupId> = self.table.values().map(|one| one.group).collect();
                 // A balancer that fails is opened anew by the next pass.
                 self.balancer = None;
-                if !groups.is_empty() {
-                    tracing::error!(%error, "virtual servers can't be programmed");
-                }
+                self.complain_of_all(Some(format!("virtual servers: {error}")));
                 groups.into_iter().map(|group| (group, error.to_string())).collect()
             }
         }
     }
 
+    /// Says what concerns all services, once.
+    fn complain_of_all(&mut self, why: Option<String>) {
+        if let Some(why) = why.as_ref().filter(|why| self.told_of_all.as_ref() != Some(*why)) {
+            tracing::error!("{why}");
+        }
+        self.told_of_all = why;
+    }
+
+    /// Says what is new of these; by group.
+    fn complain(&mut self, failures: Failures) -> BTreeMap<GroupId, String> {
+        let mut groups = BTreeMap::new();
+        for (key, why) in &failures {
+            if self.told.get(key) != Some(why) {
+                tracing::error!("{key} can't be served: {why}");
+            }
+            if let Some(service) = self.table.get(key) {
+                groups.entry(service.group).or_insert_with(|| format!("{key}: {why}"));
+            }
+        }
+        self.told = failures;
+        groups
+    }
+
     fn judge(&mut self, desired: &Desired, failures: BTreeMap<GroupId, String>) {
-        // What is served well now was so only while it is held: others keep their complaint.
+        // Only a holder knows what the kernel takes: others keep their complaint.
         self.impaired.retain(|group, _| !desired.open.contains(group));
         let revision = desired.state.revision;
         let failed = failures.into_iter().map(|(group, why)| (group, (revision, why)));
         self.impaired.extend(failed);
+        // This everybody can see.
+        let unforwarded = unforwarded(desired);
+        for (group, why) in &unforwarded {
+            if !self.unforwarded.contains_key(group) {
+                tracing::warn!("{why}");
+            }
+        }
+        self.unforwarded = unforwarded;
     }
 
     /// Removes what no open group serves any more. To be called once its addresses are unbound.
@@ -151,22 +192,60 @@ impl VirtualServers {
 
     /// Groups that can't be served in full, and why.
     pub(crate) fn impaired(&self) -> impl Iterator<Item = (GroupId, &str)> {
-        self.impaired.iter().map(|(group, (_, why))| (*group, why.as_str()))
+        let failed = self.impaired.iter().map(|(group, (_, why))| (*group, why.as_str()));
+        failed.chain(self.unforwarded.iter().map(|(group, why)| (*group, why.as_str())))
     }
 }
 
-/// The balancer that is configured; another one first removes what it has.
-fn open(
-    balancer: &mut Option<(Dataplane, Balancer)>,
+/// The balancer that is configured; what is ours goes from the other one.
+fn open<'a>(
+    balancer: &'a mut Option<(Dataplane, Balancer)>,
     choice: Dataplane,
-) -> Result<&mut Balancer, leasehold_dataplane::BalancerError> {
+    owned: &BTreeSet<Key>,
+) -> Result<&'a mut Balancer, leasehold_dataplane::BalancerError> {
     if balancer.as_ref().is_some_and(|(is, _)| *is != choice) {
         *balancer = None;
     }
     match balancer {
         Some((_, balancer)) => Ok(balancer),
-        None => Ok(&mut balancer.insert((choice, Balancer::open(choice)?)).1),
+        None => Ok(&mut balancer.insert((choice, Balancer::open_alone(choice, owned)?)).1),
     }
+}
+
+/// The groups whose services belong in this kernel: those that are open, and, where connections
+/// are copied, all: a copied connection is bound to its real server when it comes, or never, and
+/// the kernel tunnels nothing for one that is not bound. No client's packet passes the fence.
+fn served_here(desired: &Desired) -> BTreeSet<GroupId> {
+    if desired.state.config.global.lvs_sync_daemon.is_some() {
+        return desired.state.groups.values().copied().collect();
+    }
+    desired.open.clone()
+}
+
+/// The groups with a virtual server whose answers come back through a director that forwards
+/// nothing.
+fn unforwarded(desired: &Desired) -> BTreeMap<GroupId, String> {
+    let mut groups = BTreeMap::new();
+    let state = &desired.state;
+    let settings = [Family::Inet, Family::Inet6].map(|one| (one, sysctl::no_forwarding(one)));
+    for server in &state.config.virtual_servers {
+        let nat = |one: &RealServer| one.lb_kind.unwrap_or(server.lb_kind) == Forward::Nat;
+        if !server.real_servers.iter().any(nat) {
+            continue;
+        }
+        for entrance in state.config.entrances(server) {
+            let key = Key::new(entrance, server.protocol);
+            let setting = settings.iter().find(|(family, _)| *family == key.family());
+            let name = state.config.instance_for(server, entrance);
+            let group = name.and_then(|name| state.groups.get(name));
+            if let (Some((_, Some(setting))), Some(group)) = (setting, group) {
+                groups.entry(*group).or_insert_with(|| {
+                    format!("{key}: {setting} is 0, and NAT's answers have to be passed on")
+                });
+            }
+        }
+    }
+    groups
 }
 
 fn drain_for(config: &Config) -> Duration {
