@@ -1,3 +1,4 @@
+//! Linux IPVS by generic netlink, and nothing of whoever uses it.
 #![doc = include_str!("../README.md")]
 
 mod attribute;
