@@ -204,8 +204,8 @@ fn run(bench: Bench) -> Result<bool, LabError> {
 
 fn under_load(rate: usize, only: Option<Kind>) -> Result<bool, LabError> {
     println!(
-        "| forwarding | sync | change | requests | failed | longest gap ms | downloads that \
-         survived |\n| --- | --- | --- | --- | --- | --- | --- |"
+        "| forwarding | sync | change | requests | silent | refused | cut | longest gap ms | \
+         downloads that survived |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     let all = vec![Kind::Nat, Kind::Direct, Kind::Tunnel];
     for kind in only.map_or(all, |kind| vec![kind]) {
@@ -214,8 +214,14 @@ fn under_load(rate: usize, only: Option<Kind>) -> Result<bool, LabError> {
             for change in [Change::Move, Change::Drain, Change::Kill] {
                 let seen = site.suffer(change, rate)?;
                 println!(
-                    "| {kind:?} | {sync} | {change:?} | {} | {} | {:.0} | {} of {} |",
-                    seen.requests, seen.failed, seen.longest_gap_ms, seen.survived, seen.downloads
+                    "| {kind:?} | {sync} | {change:?} | {} | {} | {} | {} | {:.0} | {} of {} |",
+                    seen.requests,
+                    seen.silent,
+                    seen.refused,
+                    seen.cut,
+                    seen.longest_gap_ms,
+                    seen.survived,
+                    seen.downloads
                 );
             }
         }

@@ -128,6 +128,58 @@ fn configurations(desk: &mut Desk) -> Result<()> {
     desk.ask("import without a node's name", "ds1", &["import", "ds1.conf"])
 }
 
+/// Each with one fault: what is written of the virtual server, and of its real servers.
+const VIRTUAL_SERVERS: [(&str, &str, &str); 20] = [
+    ("an unknown scheduler", "lb_algo = \"fastest\"", ""),
+    ("an unknown forwarding method", "lb_kind = \"FNAT\"", ""),
+    ("an unknown protocol", "protocol = \"icmp\"", ""),
+    ("families mixed behind NAT", "", "{ address = \"[fd00::7]:80\" }"),
+    ("a weight out of range", "", "{ address = \"10.9.0.1:80\", weight = 65536 }"),
+    ("a weight below none", "", "{ address = \"10.9.0.1:80\", weight = -1 }"),
+    ("a real server twice", "", "{ address = \"10.9.0.1:80\" }, { address = \"10.9.0.1:80\" }"),
+    ("a real server without a port", "", "{ address = \"10.9.0.1\" }"),
+    ("a multicast real server", "", "{ address = \"224.0.0.1:80\" }"),
+    ("DR with a port change", "lb_kind = \"DR\"", "{ address = \"192.168.1.7:8080\" }"),
+    (
+        "limits the wrong way round",
+        "",
+        "{ address = \"10.9.0.1:80\", uthreshold = 5, lthreshold = 9 }",
+    ),
+    ("ops with TCP", "ops = true", ""),
+    ("a flag of another scheduler", "lb_algo = \"rr\"\nflags = [\"sh-port\"]", ""),
+    ("a granularity out of range", "persistence_timeout = 9\npersistence_granularity = 33", ""),
+    ("an unknown engine", "persistence_timeout = 9\npersistence_engine = \"http\"", ""),
+    ("a quorum of none", "quorum = 0", ""),
+    ("a hysteresis above the quorum", "quorum = 2\nhysteresis = 2", ""),
+    ("an unknown instance", "instance = \"VI_9\"", ""),
+    ("an unknown key", "persistance_timeout = 9", ""),
+    ("an unknown check", "", "{ address = \"10.9.0.1:80\", check = [{ type = \"ping\" }] }"),
+];
+
+fn virtual_servers(desk: &mut Desk) -> Result<()> {
+    let server = |more: &str, real: &str| {
+        format!(
+            "[[virtual_server]]\naddress = \"192.168.1.100:80\"\n{more}\nreal_server = [{real}]\n"
+        )
+    };
+    for (what, more, real) in VIRTUAL_SERVERS {
+        let text = instance(VIP) + &server(more, real);
+        desk.apply(what, "s.toml", &text)?;
+    }
+    let twice = instance(VIP) + &server("", "") + &server("", "");
+    desk.apply("a service twice", "s.toml", &twice)?;
+    let every = instance(VIP) + &server("", "").replace(":80", ":0");
+    desk.apply("port 0 without persistence", "s.toml", &every)?;
+    let mark = "[[virtual_server]]\nfwmark = 0\nreal_server = []\n";
+    desk.apply("a mark that is none", "s.toml", &(instance(VIP) + mark))?;
+    let group = "[[virtual_server]]\ngroup = \"web\"\nreal_server = []\n";
+    desk.apply("an unknown group", "s.toml", &(instance(VIP) + group))?;
+    let realserver = |words: &[&'static str]| [&["realserver", "up", "--vip"], words].concat();
+    desk.ask("realserver, no address", "ds1", &realserver(&["web", "--mode", "dr"]))?;
+    desk.ask("realserver, a loopback VIP", "ds1", &realserver(&["127.0.0.1", "--mode", "dr"]))?;
+    desk.ask("realserver, no such mode", "ds1", &realserver(&["10.0.0.1", "--mode", "dnat"]))
+}
+
 fn commands(desk: &mut Desk) -> Result<()> {
     desk.ask("no such instance", "ds1", &["explain", "VI_9"])?;
     desk.ask("no such instance to move", "ds1", &["move", "VI_9", "--to", "ds1"])?;
@@ -268,6 +320,7 @@ fn interfaces(desk: &mut Desk) -> Result<()> {
 fn every_refusal_says_what_where_and_what_to_do() -> Result<()> {
     let mut desk = Desk::new()?;
     configurations(&mut desk)?;
+    virtual_servers(&mut desk)?;
     commands(&mut desk)?;
     beginnings(&mut desk)?;
     disks(&mut desk)?;

@@ -1,7 +1,7 @@
 //! What clients see of a failover under load: short connections without pause, and downloads that
 //! were under way.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,7 +41,12 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     pub requests: usize,
-    pub failed: usize,
+    /// Nobody took the connection up, in time.
+    pub silent: usize,
+    /// Somebody refused it.
+    pub refused: usize,
+    /// It ended before the page was whole.
+    pub cut: usize,
     /// Between two answers, in milliseconds.
     pub longest_gap_ms: f64,
     pub downloads: usize,
@@ -97,12 +102,12 @@ impl Site {
         until("an answer", LATER, || ask(&client, VIP))?;
         let (stop, survived) = (AtomicBool::new(false), AtomicUsize::new(0));
         let answers = Mutex::new(Vec::new());
-        let failed = AtomicUsize::new(0);
+        let failures = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..DOWNLOADS {
                 scope.spawn(|| {
                     // The whole of it: a connection that was cut gives less than its length.
-                    let whole = client.enter(|| request("/big", DOWNLOAD_WITHIN).is_some());
+                    let whole = client.enter(|| request("/big", DOWNLOAD_WITHIN).is_ok());
                     if whole.is_ok_and(|whole| whole) {
                         survived.fetch_add(1, Ordering::Relaxed);
                     }
@@ -113,7 +118,7 @@ impl Site {
             let every = Duration::from_secs(1) * u32::try_from(threads).unwrap_or(1)
                 / u32::try_from(per_second).unwrap_or(1);
             for nth in 0..threads {
-                let (stop, answers, failed, client) = (&stop, &answers, &failed, &client);
+                let (stop, answers, failures, client) = (&stop, &answers, &failures, &client);
                 let offset =
                     every * u32::try_from(nth).unwrap_or(0) / u32::try_from(threads).unwrap_or(1);
                 scope.spawn(move || {
@@ -123,8 +128,8 @@ impl Site {
                             wait_until(due);
                             due = (due + nanos(every)).max(now_ns());
                             match request("/", CONNECT_WITHIN) {
-                                Some(_) => lock(answers).push(now_ns()),
-                                None => drop(failed.fetch_add(1, Ordering::Relaxed)),
+                                Ok(()) => lock(answers).push(now_ns()),
+                                Err(failure) => lock(failures).push(failure),
                             }
                         }
                     })
@@ -139,11 +144,14 @@ impl Site {
         let mut answers = std::mem::take(&mut *lock(&answers));
         answers.sort_unstable();
         let gap = answers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        let failed = failed.into_inner();
+        let failures = lock(&failures);
+        let count = |kind| failures.iter().filter(|one| **one == kind).count();
         self.restore(change, holder)?;
         Ok(Seen {
-            requests: answers.len() + failed,
-            failed,
+            requests: answers.len() + failures.len(),
+            silent: count(Failure::Silent),
+            refused: count(Failure::Refused),
+            cut: count(Failure::Cut),
             // Milliseconds with a fraction: nothing here is near 2^52 ns.
             longest_gap_ms: gap as f64 / 1e6,
             downloads: DOWNLOADS,
@@ -194,15 +202,32 @@ fn wait_until(due: u64) {
     std::thread::sleep(Duration::from_nanos(due.saturating_sub(now_ns())));
 }
 
-/// The length of the page, where all of it came.
-fn request(path: &str, within: Duration) -> Option<usize> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Silent,
+    Refused,
+    Cut,
+}
+
+/// Asks for a page, and wants all of it.
+fn request(path: &str, within: Duration) -> std::result::Result<(), Failure> {
     let address: SocketAddr = ([192, 168, 1, 100], 80).into();
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_WITHIN).ok()?;
-    stream.set_read_timeout(Some(within)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {VIP}\r\nConnection: close\r\n\r\n").ok()?;
+    let stream = TcpStream::connect_timeout(&address, CONNECT_WITHIN);
+    let mut stream = stream.map_err(|error| {
+        let refused = [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset];
+        if refused.contains(&error.kind()) { Failure::Refused } else { Failure::Silent }
+    })?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
-    complete(&bytes)
+    let read = stream
+        .set_read_timeout(Some(within))
+        .and_then(|()| {
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: {VIP}\r\nConnection: close\r\n\r\n")
+        })
+        .and_then(|()| stream.read_to_end(&mut bytes));
+    match read {
+        Ok(_) if complete(&bytes).is_some() => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::Cut),
+    }
 }
 
 /// The length of the body, where all of it is there.

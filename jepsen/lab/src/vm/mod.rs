@@ -89,9 +89,7 @@ impl Job {
 /// Runs `body` on a kernel that has `module`: this one, or, where it has not, a machine that runs
 /// this test again. `test` is the test's own name.
 pub fn with_module(module: &str, test: &str, body: impl FnOnce() -> Result<()>) -> Result<()> {
-    let loaded = Path::new("/sys/module").join(module).exists()
-        || crate::netns::run("modprobe", &["--quiet", module]).is_ok();
-    if loaded {
+    if has_module(module) {
         return body();
     }
     if std::env::var_os(INSIDE).is_some() {
@@ -105,6 +103,13 @@ pub fn with_module(module: &str, test: &str, body: impl FnOnce() -> Result<()>) 
             Err(LabError::Argument(format!("{test} ended with {status} in the machine: see above")))
         }
     }
+}
+
+/// Whether this kernel has `module`, or loads it now.
+#[must_use]
+pub fn has_module(module: &str) -> bool {
+    Path::new("/sys/module").join(module).exists()
+        || crate::netns::run("modprobe", &["--quiet", module]).is_ok()
 }
 
 /// Whether this process runs in such a machine.
