@@ -100,8 +100,13 @@ impl RealServers {
         }
         let mut told = Vec::new();
         for done in self.memory.superfluous() {
+            if let Thing::LinkUp(interface) = &done.thing
+                && !run("ip", &["-o", "addr", "show", "dev", interface, "scope", "global"])?
+                    .is_empty()
+            {
+                told.push(format!("# {interface} has other addresses: left up"));
             // Only what is as it was made is ours to unmake.
-            if observe(&done.thing)?.is_none() {
+            } else if observe(&done.thing)?.is_none() {
                 for command in done.undoing() {
                     run_line(&command)?;
                     told.push(command);
@@ -194,13 +199,17 @@ fn observe(thing: &Thing) -> Result<Option<String>> {
 }
 
 fn make(thing: &Thing) -> Result<()> {
+    // A gateway that can't be reached is refused here, while the old routes are still there.
+    run_line(&thing.to_string())?;
     if let Thing::Gateway(gateway) = thing {
         let family = if gateway.is_ipv4() { "-4" } else { "-6" };
-        for route in default_routes(*gateway)?.lines() {
+        let ours = format!("default via {gateway} ");
+        let routes = default_routes(*gateway)?;
+        for route in routes.lines().filter(|route| !format!("{route} ").starts_with(&ours)) {
             run_line(&format!("ip {family} route del {route}"))?;
         }
     }
-    run_line(&thing.to_string())
+    Ok(())
 }
 
 fn has_link(interface: &str) -> bool {

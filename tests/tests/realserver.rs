@@ -152,6 +152,12 @@ fn nat_gives_the_old_default_route_back() -> Result<()> {
     assert_eq!(site.host.ip("route show default")?.trim(), "default via 10.77.0.254 dev eth0");
     site.run(&format!("down --vip {VIP}"))?;
     assert_eq!(site.dump()?, before);
+    let unreachable = site.run(&format!("up --vip {VIP} --mode nat --gateway 203.0.113.9"));
+    let why = unreachable.expect_err("nobody can reach it").to_string();
+    assert!(why.contains("ip -4 route replace default via 203.0.113.9"), "{why}");
+    assert_eq!(site.dump()?, before, "the old route is still there");
+    site.run(&format!("down --vip {VIP}"))?;
+    assert_eq!(site.dump()?, before);
     Ok(())
 }
 
