@@ -1,5 +1,7 @@
 //! Generates the services from `proto/`, without a `protoc` on the machine.
 
+use prost::Message;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = ["peer.proto", "control.proto"];
     let descriptors = protox::compile(files, ["proto"])?;
@@ -10,6 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ".leasehold.control.v1.CreateTokenResponse",
     ];
     tonic_prost_build::configure().skip_debug(secret).compile_fds(descriptors)?;
+    // What clients may ask for; what nodes say to each other is not theirs.
+    let public = protox::compile(["control.proto"], ["proto"])?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("control.bin"), public.encode_to_vec())?;
     println!("cargo::rerun-if-changed=proto");
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Needs root and IPVS: `leasehold-jepsen vm -- PROGRAM`.
 #![expect(clippy::print_stdout, reason = "a benchmark's report is its output")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -11,11 +11,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use leasehold_dataplane::ipvs::Ipvs;
-use leasehold_dataplane::service::{Drains, Health, Key, Table, configured, desired};
+use leasehold_dataplane::service::{Drains, Health, Table, desired};
 use leasehold_dataplane::{Balancer, Wishes};
 use leasehold_model::{
-    BootNanos, Config, Dataplane, Forward, GroupId, Instance, Protocol, RealServer, Scheduler,
-    Scope, Service, Vip, VirtualServer,
+    BootNanos, Config, Dataplane, Forward, GroupId, Instance, Overrides, Protocol, RealServer,
+    Scheduler, Scope, Service, Vip, VirtualServer,
 };
 use nix::sched::{CloneFlags, unshare};
 
@@ -37,10 +37,11 @@ fn main() {
     let mut lighter = many.clone();
     lighter.virtual_servers[500].real_servers[5].weight = 7;
     put(&mut balancer, &wanted(&lighter), "one weight of 10,000 changed, with the reading");
-    retire(&mut balancer, &configured(&many), "all removed");
+    retire(&mut balancer, &table, "all removed");
     let twice = config(2000);
-    put(&mut balancer, &wanted(&twice), "2,000 services x 10 real servers, from empty");
-    retire(&mut balancer, &configured(&twice), "all removed");
+    let more = wanted(&twice);
+    put(&mut balancer, &more, "2,000 services x 10 real servers, from empty");
+    retire(&mut balancer, &more, "all removed");
     let saved = saved(&table);
     let begun = Instant::now();
     feed(&["-R"], &saved);
@@ -53,13 +54,6 @@ fn main() {
 /// Services on the ports of one address, all on one lease.
 fn config(services: u16) -> Config {
     let instance = Instance {
-        virtual_router_id: 1,
-        interface: "eth0".to_owned(),
-        priority: None,
-        advert_int_ms: 1000,
-        authentication: None,
-        preempt: true,
-        preempt_delay_ms: 0,
         virtual_ipaddress: vec![Vip {
             address: [10, 0, 0, 1].into(),
             prefix: 24,
@@ -68,7 +62,7 @@ fn config(services: u16) -> Config {
             broadcast: None,
             scope: Scope::Global,
         }],
-        directors: BTreeMap::new(),
+        ..Instance::new(1, "eth0")
     };
     let server = |port: u16| VirtualServer {
         lb_algo: Scheduler::Wlc,
@@ -91,7 +85,7 @@ fn config(services: u16) -> Config {
 fn wanted(config: &Config) -> Table {
     let group = GroupId(1);
     let groups = [("VI_1".to_owned(), group)].into();
-    desired(config, &groups, &[group].into(), &Health::default())
+    desired(config, &groups, &[group].into(), &Health::default(), &Overrides::new())
 }
 
 fn put(balancer: &mut Balancer, table: &Table, what: &str) {
@@ -112,10 +106,11 @@ fn put(balancer: &mut Balancer, table: &Table, what: &str) {
     row(what, begun, Some((before, counters(balancer))));
 }
 
-fn retire(balancer: &mut Balancer, owned: &BTreeSet<Key>, what: &str) {
+fn retire(balancer: &mut Balancer, table: &Table, what: &str) {
+    let owned = table.keys().cloned().collect();
     let before = counters(balancer);
     let begun = Instant::now();
-    let left = balancer.retire(&Table::new(), owned).expect("a kernel that answers");
+    let left = balancer.retire(&Table::new(), &owned).expect("a kernel that answers");
     assert_eq!(left.values().next(), None);
     row(what, begun, Some((before, counters(balancer))));
 }

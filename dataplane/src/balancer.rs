@@ -17,6 +17,8 @@ use crate::nftables::{NftError, Nftables};
 pub enum BalancerError {
     #[error(transparent)]
     Ipvs(#[from] kernel::Error),
+    #[error("{0} is still served by IPVS, and can't be removed: {1}")]
+    Left(Key, String),
     #[error("the journal of services: {0}")]
     Journal(#[source] std::io::Error),
     #[error(transparent)]
@@ -57,30 +59,49 @@ pub struct Done {
     pub before: BTreeMap<Key, Existing>,
 }
 
-/// Removes the services that a daemon, which is gone, noted in its journal.
+/// Removes the services that a daemon, which is gone, noted in its journal, and its sync daemon.
 ///
 /// # Errors
-/// Where the journal can't be read or the kernel can't be talked to. What the kernel refuses stays in it.
+/// Where the kernel can't be talked to. What it refuses stays in the journal.
 pub fn clear(journal: &Path) -> Result<(), BalancerError> {
     let mut journal = Journal::open(journal).map_err(BalancerError::Journal)?;
-    if journal.keys().is_empty() {
+    if journal.keys().is_empty() && !journal.has_sync() {
         return Ok(());
     }
-    let left = match Ipvs::open() {
-        Ok(mut ipvs) => ipvs.retire(&Table::new(), journal.keys())?,
-        Err(kernel::Error::NoIpvs) => Failures::new(),
+    let (left, unstopped) = match Ipvs::open() {
+        Ok(mut ipvs) => {
+            let left = ipvs.retire(&Table::new(), journal.keys())?;
+            let stopped = if journal.has_sync() { ipvs.stop_sync() } else { Ok(()) };
+            (left, stopped.err())
+        }
+        Err(kernel::Error::NoIpvs) => (Failures::new(), None),
         Err(error) => return Err(error.into()),
     };
-    clear_nftables()?;
-    journal.write(left.into_keys().collect()).map_err(BalancerError::Journal)
+    clear_nftables();
+    for (key, why) in &left {
+        tracing::warn!("{key} can't be removed: {why}");
+    }
+    if let Some(error) = &unstopped {
+        tracing::warn!(%error, "connections are still copied");
+    }
+    let noted = journal.write(left.into_keys().collect());
+    let noted = noted.and_then(|()| journal.note_sync(unstopped.is_some()));
+    if let Err(error) = noted {
+        tracing::warn!(%error, "the journal of services keeps what is gone");
+    }
+    Ok(())
 }
 
-fn clear_nftables() -> Result<(), BalancerError> {
-    match Nftables::open() {
-        Ok(mut nftables) => Ok(nftables.clear()?),
+/// Removes what nftables has of ours. Nothing waits for it: IPVS serves without.
+fn clear_nftables() {
+    let cleared = match Nftables::open() {
+        Ok(mut nftables) => nftables.clear(),
         // Without its program, or the kernel's part, it was never used.
         Err(NftError::Missing | NftError::Refused(_)) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = cleared {
+        tracing::warn!(%error, "the nftables table inet leasehold may be left: delete it by hand");
     }
 }
 
@@ -93,10 +114,13 @@ impl Balancer {
     pub fn open_alone(choice: Dataplane, owned: &BTreeSet<Key>) -> Result<Self, BalancerError> {
         let opened = Self::open(choice)?;
         match &opened {
-            Self::Ipvs(_) => clear_nftables()?,
+            Self::Ipvs(_) => clear_nftables(),
             // Looked for, and not loaded for this.
             Self::Nftables(_) if Path::new("/proc/net/ip_vs").exists() => {
-                Ipvs::open()?.retire(&Table::new(), owned)?;
+                let left = Ipvs::open()?.retire(&Table::new(), owned)?;
+                if let Some((key, why)) = left.into_iter().next() {
+                    return Err(BalancerError::Left(key, why));
+                }
             }
             Self::Nftables(_) => {}
         }

@@ -39,6 +39,15 @@ pub enum DataplaneError {
     )]
     NotBound { missing: usize, first: IpAddr },
 
+    #[error("cannot {what} {words}: {source}")]
+    Route { what: &'static str, words: String, source: rtnetlink::Error },
+
+    #[error("cannot make or delete the macvlan {name}: {source}; is the name another's?")]
+    Macvlan { name: String, source: rtnetlink::Error },
+
+    #[error("cannot set what {name} needs in /proc/sys/net: {source}")]
+    Settings { name: String, source: io::Error },
+
     #[error("cannot announce on {interface}: {source}")]
     Announce { interface: String, source: io::Error },
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use leasehold_dataplane_core::service::{
     Drains, Existing, ExistingServer, Key, Load, Op, Put, Server, Settings, Stickiness, Sync,
@@ -10,7 +10,7 @@ use leasehold_dataplane_core::service::{
 };
 use leasehold_ipvs::{
     Checksum, Client, Destination, DestinationStatus, Encapsulation, Error, Flags, Persistence,
-    Request, Service, ServiceId, SyncDaemon, SyncState, Timeouts,
+    Refusal, Request, Service, ServiceId, SyncDaemon, SyncState, Timeouts,
 };
 use leasehold_model::{
     BootNanos, Family, Forward, LvsTimeouts, Protocol, SchedulerFlags, Tunnel, TunnelChecksum,
@@ -18,11 +18,16 @@ use leasehold_model::{
 };
 
 use crate::balancer::{Done, Failures, Wishes};
+use crate::run::{LIMIT, run};
 
 /// IPVS of this network namespace.
 #[derive(Debug)]
 pub struct Ipvs {
     client: Client,
+    /// Why the timeouts are not as they should be: it is said once.
+    untimed: Option<String>,
+    /// Services that the kernel said it has not, since they were last put.
+    absent: BTreeSet<Key>,
 }
 
 /// Whether this kernel has IPVS, or could load it. Loads nothing.
@@ -30,9 +35,8 @@ pub struct Ipvs {
 pub fn is_available() -> bool {
     let loadable = || {
         let mut modprobe = Command::new("modprobe");
-        modprobe.args(["--dry-run", "--quiet", "ip_vs"]).stdin(Stdio::null());
-        modprobe.stdout(Stdio::null()).stderr(Stdio::null());
-        modprobe.status().is_ok_and(|status| status.success())
+        modprobe.args(["--dry-run", "--quiet", "ip_vs"]);
+        run(&mut modprobe, "", LIMIT).is_ok_and(|output| output.status.success())
     };
     Path::new("/proc/net/ip_vs").exists() || loadable()
 }
@@ -41,7 +45,7 @@ impl Ipvs {
     /// # Errors
     /// Where there is no IPVS.
     pub fn open() -> Result<Self, Error> {
-        Ok(Self { client: Client::open()? })
+        Ok(Self { client: Client::open()?, untimed: None, absent: BTreeSet::new() })
     }
 
     /// Adds and mends; see [`crate::Balancer::put`].
@@ -51,7 +55,8 @@ impl Ipvs {
         drains: &mut Drains,
         now: BootNanos,
     ) -> Result<Done, Error> {
-        self.set_timeouts(wishes.timeouts)?;
+        self.absent.retain(|key| !wishes.table.contains_key(key));
+        self.try_timeouts(wishes.timeouts);
         let before = self.read(|key| wishes.table.contains_key(key))?;
         let none = BTreeSet::new();
         let ops = diff(wishes.table, &before, &none, drains, now, wishes.drain_for);
@@ -78,9 +83,28 @@ impl Ipvs {
         owned: &BTreeSet<Key>,
     ) -> Result<Failures, Error> {
         let there = self.client.services()?.into_iter().map(|one| key(one.service.id));
-        let gone = there.filter(|key| owned.contains(key) && !table.contains_key(key));
-        let ops: Vec<Op> = gone.map(Op::RemoveService).collect();
-        self.carry_out(&ops)
+        let there: BTreeSet<Key> = there.collect();
+        // A list that another changes meanwhile may lack what is there: only the kernel's answer
+        // to its removal proves that a service is gone.
+        let may_be = |key: &&Key| there.contains(*key) || !self.absent.contains(*key);
+        let gone = owned.iter().filter(|key| !table.contains_key(*key)).filter(may_be);
+        let gone: Vec<Key> = gone.copied().collect();
+        let requests: Vec<Request> =
+            gone.iter().map(|key| Request::DeleteService(id(*key))).collect();
+        self.absent.retain(|key| owned.contains(key));
+        let mut failures = Failures::new();
+        for refusal in self.client.apply(&requests)? {
+            if !is_absence(&refusal) {
+                failures.insert(gone[refusal.index], refusal.to_string());
+            }
+        }
+        self.absent.extend(gone.into_iter().filter(|key| !failures.contains_key(key)));
+        Ok(failures)
+    }
+
+    /// Ends the copying of connections, whoever began it.
+    pub(crate) fn stop_sync(&mut self) -> Result<(), Error> {
+        self.set_sync(None, true)
     }
 
     /// The services that `wanted` names, as the kernel has them.
@@ -118,12 +142,25 @@ impl Ipvs {
         Ok(failures)
     }
 
+    /// Sets the timeouts; where the kernel refuses them, services do not wait for that.
+    fn try_timeouts(&mut self, wanted: Option<LvsTimeouts>) {
+        let why = self.set_timeouts(wanted).err().map(|error| error.to_string());
+        if let Some(why) = why.as_ref().filter(|why| self.untimed.as_ref() != Some(*why)) {
+            tracing::error!("lvs_timeouts: {why}");
+        }
+        self.untimed = why;
+    }
+
     fn set_timeouts(&mut self, wanted: Option<LvsTimeouts>) -> Result<(), Error> {
         let Some(LvsTimeouts { tcp, tcpfin, udp }) = wanted else { return Ok(()) };
+        // The kernel takes 0 as no wish.
+        let [tcp, tcp_fin, udp] =
+            [tcp, tcpfin, udp].map(|seconds| seconds.filter(|seconds| *seconds != 0));
+        let wanted = Timeouts { tcp, tcp_fin, udp };
         let is = self.client.timeouts()?;
         let differs = |wanted: Option<u32>, is| wanted.is_some() && wanted != is;
-        if differs(tcp, is.tcp) || differs(tcpfin, is.tcp_fin) || differs(udp, is.udp) {
-            self.request(Request::SetTimeouts(Timeouts { tcp, tcp_fin: tcpfin, udp }))?;
+        if differs(tcp, is.tcp) || differs(tcp_fin, is.tcp_fin) || differs(udp, is.udp) {
+            self.request(Request::SetTimeouts(wanted))?;
         }
         Ok(())
     }
@@ -164,6 +201,11 @@ impl Ipvs {
     }
 }
 
+/// Whether the kernel refuses to remove a service for want of it, or of its whole family.
+fn is_absence(refusal: &Refusal) -> bool {
+    [libc::ESRCH, libc::EAFNOSUPPORT].into_iter().any(|one| refusal.errno() == Some(one))
+}
+
 /// What the configuration leaves open, the kernel fills in.
 fn is_same(is: &SyncDaemon, run: &SyncDaemon) -> bool {
     fn open_or<T: PartialEq>(wanted: Option<&T>, is: Option<&T>) -> bool {
@@ -176,13 +218,22 @@ fn is_same(is: &SyncDaemon, run: &SyncDaemon) -> bool {
         && open_or(run.ttl.as_ref(), is.ttl.as_ref())
 }
 
+/// As the kernel will have it.
 fn sync_daemon(wanted: &Sync, state: SyncState) -> SyncDaemon {
     let one = &wanted.daemon;
+    // `start_sync_thread`: a datagram holds 65,535 bytes with its IP and UDP headers, and 0 is no
+    // wish.
+    let headers = if one.group.is_some_and(|group| group.is_ipv6()) { 48 } else { 28 };
+    let least = match state {
+        SyncState::Master => 1,
+        SyncState::Backup => 1024,
+    };
+    let length = one.maxlen.filter(|length| *length != 0);
     SyncDaemon {
         state,
         interface: one.interface.clone(),
         sync_id: one.id.into(),
-        max_length: one.maxlen,
+        max_length: length.map(|length| length.clamp(least, u16::MAX - headers)),
         group: one.group,
         port: one.port,
         ttl: one.ttl,
@@ -306,8 +357,7 @@ fn existing_server(one: &DestinationStatus) -> ExistingServer {
 }
 
 /// Absent: a way that no configuration can ask for.
-#[must_use]
-pub fn model_forward(forward: leasehold_ipvs::Forward) -> Option<Forward> {
+fn model_forward(forward: leasehold_ipvs::Forward) -> Option<Forward> {
     match forward {
         leasehold_ipvs::Forward::Masquerade => Some(Forward::Nat),
         leasehold_ipvs::Forward::Direct => Some(Forward::Dr),
@@ -324,6 +374,8 @@ pub fn model_forward(forward: leasehold_ipvs::Forward) -> Option<Forward> {
             };
             Some(Forward::Tun(Tunnel { kind, checksum }))
         }
-        leasehold_ipvs::Forward::Local | leasehold_ipvs::Forward::Bypass => None,
+        leasehold_ipvs::Forward::Local
+        | leasehold_ipvs::Forward::Bypass
+        | leasehold_ipvs::Forward::Other { .. } => None,
     }
 }

@@ -15,6 +15,8 @@ use crate::DataplaneError;
 use crate::address::Addresses;
 use crate::announce::Announcer;
 use crate::fence::{Fence, Gate};
+use crate::macvlan::Macvlans;
+use crate::route::Routes;
 
 /// A director's kernel.
 #[derive(Debug)]
@@ -180,7 +182,8 @@ impl Kernel {
     }
 }
 
-/// What is left to do for a daemon that is gone: close its fence, then unbind its VIPs.
+/// What is left to do for a daemon that is gone: close its fence, then unbind its VIPs and remove
+/// its routes, its rules and its macvlans.
 ///
 /// The VIPs are those behind the fence that `gate` belongs to, and those in `vips`. The daemon
 /// must be gone for good: one that wakes would open the fence again.
@@ -203,9 +206,14 @@ pub async fn strip(
             closed
         }
     };
+    let routed = async { Routes::open()?.clear().await }.await;
     let addresses = Addresses::open()?;
     let stale = diff(&[], &addresses.read().await?, &owned);
-    addresses.apply(&stale, None).await?;
+    let unbound = addresses.apply(&stale, None).await;
+    let cleared = Macvlans::new(addresses.handle().clone()).clear().await;
+    unbound?;
     closed?;
+    routed?;
+    cleared?;
     Ok(owned)
 }

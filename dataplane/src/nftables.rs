@@ -2,12 +2,14 @@
 //! one table that is replaced as a whole.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::io;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use leasehold_dataplane_core::service::{Table, ruleset, unservable};
+use leasehold_dataplane_core::service::{Key, Service, Table, refused, ruleset, unservable};
 
 use crate::balancer::{Done, Failures, Wishes};
+use crate::run::{LIMIT, run};
 
 const PROGRAM: &str = "nft";
 
@@ -25,11 +27,26 @@ pub enum NftError {
     Refused(String),
 }
 
+/// How long what was refused is not tried again.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
+/// How often `nft` may be asked which service it refuses: some three of a thousand are found.
+const TRIES: usize = 40;
+
 /// The table of this network namespace.
 #[derive(Debug, Default)]
 pub struct Nftables {
-    /// What was put into the table, and how the kernel lists it, once it was asked.
-    applied: Option<(Table, Option<String>)>,
+    /// What was put into the table, and how the kernel listed it then.
+    applied: Option<(Table, String)>,
+    /// Services for which the kernel refused the whole table.
+    refused: BTreeMap<Key, Refused>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    service: Service,
+    why: String,
+    at: Instant,
 }
 
 impl Nftables {
@@ -44,11 +61,13 @@ impl Nftables {
     pub(crate) fn put(&mut self, wishes: &Wishes<'_>) -> Result<Done, NftError> {
         let mut both = self.applied.as_ref().map(|(table, _)| table.clone()).unwrap_or_default();
         both.extend(wishes.table.iter().map(|(key, service)| (*key, service.clone())));
-        self.replace(both)?;
+        self.serve(both)?;
         let mut failures = Failures::new();
         for (key, service) in wishes.table {
             if let Some(why) = unservable(key, service) {
                 failures.insert(*key, why.to_string());
+            } else if let Some(refused) = self.refused.get(key) {
+                failures.insert(*key, refused.why.clone());
             }
         }
         // It tracks connections by address, not by real server: there is nothing to count.
@@ -58,7 +77,7 @@ impl Nftables {
 
     /// Leaves these services, and no others.
     pub(crate) fn retire(&mut self, table: &Table) -> Result<(), NftError> {
-        self.replace(table.clone())
+        self.serve(table.clone())
     }
 
     /// Removes the table, whoever made it.
@@ -67,16 +86,48 @@ impl Nftables {
     /// Where `nft` refuses.
     pub fn clear(&mut self) -> Result<(), NftError> {
         self.applied = None;
+        if list()?.is_empty() {
+            return Ok(());
+        }
         nft(&["-f", "-"], &ruleset(TABLE, &Table::new())).map(drop)
     }
 
+    /// Makes the kernel's table this one, without the services that it refuses.
+    fn serve(&mut self, mut table: Table) -> Result<(), NftError> {
+        self.refused.retain(|key, one| {
+            table.get(key) == Some(&one.service) && one.at.elapsed() < REFUSED_FOR
+        });
+        table.retain(|key, _| !self.refused.contains_key(key));
+        match self.replace(&table) {
+            Err(NftError::Refused(why)) => {
+                let found = refused(&table, TRIES, |some| {
+                    match nft(&["--check", "-f", "-"], &ruleset(TABLE, some)) {
+                        Ok(_) => Ok(None),
+                        Err(NftError::Refused(why)) => Ok(Some(why)),
+                        Err(error) => Err(error),
+                    }
+                })?;
+                if found.is_empty() {
+                    return Err(NftError::Refused(why));
+                }
+                let at = Instant::now();
+                for (key, why) in found {
+                    if let Some(service) = table.remove(&key) {
+                        let why = format!("nft refuses it: {why}");
+                        self.refused.insert(key, Refused { service, why, at });
+                    }
+                }
+                self.replace(&table)
+            }
+            other => other,
+        }
+    }
+
     /// Makes the kernel's table this one, unless it is it already.
-    fn replace(&mut self, table: Table) -> Result<(), NftError> {
-        match &mut self.applied {
-            Some((is, listed)) if *is == table => {
-                let now = list()?;
-                // A takeover does not wait for this: the first look after it asks.
-                if *listed.get_or_insert_with(|| now.clone()) == now {
+    fn replace(&mut self, table: &Table) -> Result<(), NftError> {
+        match &self.applied {
+            Some((is, listed)) if is == table => {
+                if *listed == list()? {
                     return Ok(());
                 }
             }
@@ -84,8 +135,9 @@ impl Nftables {
             None if table.is_empty() && list()?.is_empty() => return Ok(()),
             Some(_) | None => {}
         }
-        nft(&["-f", "-"], &ruleset(TABLE, &table))?;
-        self.applied = Some((table, None));
+        nft(&["-f", "-"], &ruleset(TABLE, table))?;
+        // Asked now: later, another's hand may have been in it.
+        self.applied = Some((table.clone(), list()?));
         Ok(())
     }
 }
@@ -101,21 +153,10 @@ fn list() -> Result<String, NftError> {
 
 /// Runs the program to its end.
 fn nft(arguments: &[&str], input: &str) -> Result<String, NftError> {
-    let child = Command::new(PROGRAM)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = child.map_err(|error| {
+    let output = run(Command::new(PROGRAM).args(arguments), input, LIMIT).map_err(|error| {
         let missing = error.kind() == io::ErrorKind::NotFound;
         if missing { NftError::Missing } else { NftError::Run(error) }
     })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that refuses early breaks the pipe; its own words say why.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(NftError::Run)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

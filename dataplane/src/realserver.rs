@@ -7,9 +7,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use leasehold_dataplane_core::realserver::{Done, Memory, Thing, Use, things};
+use leasehold_dataplane_core::realserver::{
+    Done, Memory, Thing, Use, giving_back, is_replayable, leads_to, suffices, things, without_state,
+};
+
+use crate::run::LIMIT;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RealServerError {
@@ -21,6 +25,15 @@ pub enum RealServerError {
     Elsewhere(IpAddr, String),
     #[error("this kernel has no {0}: it takes the module {1}")]
     NoTunnel(String, String),
+    #[error(
+        "the default route {0:?} could not be given back as it is (several ways, or kept by \
+         another program): make it a plain one first"
+    )]
+    Route(String),
+    #[error("{0} has the gateway {1}: this machine has one default route (down --vip {0} first)")]
+    Gateway(IpAddr, IpAddr),
+    #[error("{0}: it is not undone: is another program at it?")]
+    NotUndone(String),
     #[error("{0}: {1}")]
     Command(String, String),
     #[error("{0} is missing: apt-get install {1}")]
@@ -79,8 +92,7 @@ impl RealServers {
         for thing in things(vip, of) {
             let before = observe(&thing)?;
             let Some(before) = before else { continue };
-            if !self.memory.remembers(&thing) {
-                self.memory.done.push(Done { thing: thing.clone(), before });
+            if self.memory.note(&thing, &before) {
                 self.write()?;
             }
             make(&thing)?;
@@ -100,23 +112,7 @@ impl RealServers {
         }
         let mut told = Vec::new();
         for done in self.memory.superfluous() {
-            if let Thing::LinkUp(interface) = &done.thing
-                && !run("ip", &["-o", "addr", "show", "dev", interface, "scope", "global"])?
-                    .is_empty()
-            {
-                told.push(format!("# {interface} has other addresses: left up"));
-            // Only what is as it was made is ours to unmake.
-            } else if observe(&done.thing)?.is_none() {
-                for command in done.undoing() {
-                    run_line(&command)?;
-                    told.push(command);
-                }
-            } else if let Thing::Sysctl { name, value } = &done.thing {
-                let is = read_sysctl(name);
-                if is != done.before {
-                    told.push(format!("# {name} is {is} and was set to {value}: left as it is"));
-                }
-            }
+            told.extend(undo(&done)?);
             self.memory.done.retain(|one| one.thing != done.thing);
             self.write()?;
         }
@@ -127,10 +123,10 @@ impl RealServers {
     fn refuse(&self, vip: IpAddr, of: Use) -> Result<()> {
         for thing in things(vip, of) {
             match &thing {
-                Thing::Module { name, interface } if !has_link(interface) => {
+                Thing::Module { name, interface } if !has_link(interface)? => {
                     // A module that is there brings the interface; one that is not changes nothing.
                     let _ = quietly("modprobe", &["--quiet", name]);
-                    if !has_link(interface) {
+                    if !has_link(interface)? {
                         return Err(RealServerError::NoTunnel(interface.clone(), name.clone()));
                     }
                 }
@@ -140,10 +136,16 @@ impl RealServers {
                         return Err(RealServerError::Elsewhere(*address, other));
                     }
                 }
-                Thing::Module { .. }
-                | Thing::LinkUp(_)
-                | Thing::Sysctl { .. }
-                | Thing::Gateway(_) => {}
+                Thing::Gateway(gateway) => {
+                    if let Some((vip, other)) = self.memory.other_gateway(vip, *gateway) {
+                        return Err(RealServerError::Gateway(vip, other));
+                    }
+                    let routes = default_routes(*gateway)?;
+                    if let Some(route) = routes.lines().find(|route| !is_replayable(route)) {
+                        return Err(RealServerError::Route(route.to_owned()));
+                    }
+                }
+                Thing::Module { .. } | Thing::LinkUp(_) | Thing::Sysctl { .. } => {}
             }
         }
         Ok(())
@@ -173,29 +175,43 @@ pub fn default_routes(like: IpAddr) -> Result<String> {
     Ok(text.lines().map(str::trim).collect::<Vec<_>>().join("\n"))
 }
 
+/// As they could be made again.
+fn lasting_routes(like: IpAddr) -> Result<Vec<String>> {
+    Ok(default_routes(like)?.lines().map(without_state).collect())
+}
+
 /// How it is before it is made so; absent where it is so already.
 fn observe(thing: &Thing) -> Result<Option<String>> {
     Ok(match thing {
-        Thing::Module { interface, .. } => (!has_link(interface)).then(String::new),
-        Thing::LinkUp(interface) => {
-            let shown = run("ip", &["-o", "link", "show", "dev", interface])?;
-            let flags = shown.split(['<', '>']).nth(1).unwrap_or_default();
-            (!flags.split(',').any(|flag| flag == "UP")).then(String::new)
-        }
+        Thing::Module { interface, .. } => (!has_link(interface)?).then(String::new),
+        Thing::LinkUp(interface) => (!is_up(interface)?).then(String::new),
         Thing::Sysctl { name, value } => {
             let is = read_sysctl(name);
-            (is != *value).then_some(is)
+            (!suffices(name, value, &effective(name, &is))).then_some(is)
         }
         Thing::Address { address, interface } => {
             (!interfaces_with(*address)?.contains(interface)).then(String::new)
         }
         Thing::Gateway(gateway) => {
-            let routes = default_routes(*gateway)?;
-            let wanted = format!("default via {gateway} ");
-            let only = routes.lines().count() == 1 && format!("{routes} ").starts_with(&wanted);
-            (!only).then_some(routes)
+            let routes = lasting_routes(*gateway)?;
+            let is_only = routes.len() == 1 && leads_to(&routes[0], *gateway);
+            (!is_only).then(|| routes.join("\n"))
         }
     })
+}
+
+fn is_up(interface: &str) -> Result<bool> {
+    let shown = run("ip", &["-o", "link", "show", "dev", interface])?;
+    let flags = shown.split(['<', '>']).nth(1).unwrap_or_default();
+    Ok(flags.split(',').any(|flag| flag == "UP"))
+}
+
+/// What counts of a setting: for the filter, the kernel takes the maximum of two.
+fn effective(name: &str, is: &str) -> String {
+    if !name.ends_with(".rp_filter") {
+        return is.to_owned();
+    }
+    is.to_owned().max(read_sysctl("net.ipv4.conf.all.rp_filter"))
 }
 
 fn make(thing: &Thing) -> Result<()> {
@@ -203,18 +219,93 @@ fn make(thing: &Thing) -> Result<()> {
     run_line(&thing.to_string())?;
     if let Thing::Gateway(gateway) = thing {
         let family = if gateway.is_ipv4() { "-4" } else { "-6" };
-        let ours = format!("default via {gateway} ");
-        let routes = default_routes(*gateway)?;
-        for route in routes.lines().filter(|route| !format!("{route} ").starts_with(&ours)) {
+        for route in lasting_routes(*gateway)?.iter().filter(|route| !leads_to(route, *gateway)) {
             run_line(&format!("ip {family} route del {route}"))?;
         }
     }
     Ok(())
 }
 
-fn has_link(interface: &str) -> bool {
+/// Undoes what is still as it was made, and looks whether that is so; what was done, in commands.
+fn undo(done: &Done) -> Result<Vec<String>> {
+    let (interface, is_theirs) = match &done.thing {
+        Thing::Gateway(gateway) => return give_back(*gateway, &done.before),
+        // Other tunnels may use it by now.
+        Thing::Module { .. } => return Ok(Vec::new()),
+        Thing::Sysctl { name, value } => {
+            let is = read_sysctl(name);
+            let told = format!("# {name} is {is} and was set to {value}: left as it is");
+            if is != *value {
+                let is_gone = is == done.before || !sysctl_path(name).exists();
+                return Ok(if is_gone { Vec::new() } else { vec![told] });
+            }
+            (None, false)
+        }
+        Thing::LinkUp(interface) => {
+            (Some(interface), has_link(interface)? && has_addresses(interface)?)
+        }
+        Thing::Address { interface, .. } => (Some(interface), false),
+    };
+    if let Some(interface) = interface {
+        // What was on a device went with it.
+        if !has_link(interface)? {
+            return Ok(Vec::new());
+        }
+        if is_theirs {
+            return Ok(vec![format!("# {interface} has other addresses: left up")]);
+        }
+    }
+    if observe(&done.thing)?.is_some() {
+        return Ok(Vec::new());
+    }
+    let commands = done.undoing();
+    for command in &commands {
+        run_line(command)?;
+    }
+    let is_undone = match &done.thing {
+        Thing::Sysctl { name, .. } => read_sysctl(name) == done.before,
+        Thing::Module { .. } | Thing::LinkUp(_) | Thing::Address { .. } | Thing::Gateway(_) => {
+            observe(&done.thing)?.is_some()
+        }
+    };
+    if is_undone { Ok(commands) } else { Err(RealServerError::NotUndone(commands.join("; "))) }
+}
+
+/// Puts the old default routes beside ours, and takes ours away: never without one.
+fn give_back(gateway: IpAddr, before: &str) -> Result<Vec<String>> {
+    let was_there = |route: &String| before.lines().any(|is| is == route);
+    let is_ours = |route: &&String| leads_to(route, gateway) && !was_there(route);
+    let routes = lasting_routes(gateway)?;
+    let mut told = Vec::new();
+    if !routes.iter().any(|route| is_ours(&route)) && !routes.iter().all(was_there) {
+        let routes = routes.join("; ");
+        return Ok(vec![format!("# {routes}: it does not lead to {gateway}: left as it is")]);
+    }
+    let back = before.lines().filter(|route| !routes.iter().any(|is| is == route));
+    let family = if gateway.is_ipv4() { "-4" } else { "-6" };
+    let gone = routes.iter().filter(is_ours).map(|route| format!("ip {family} route del {route}"));
+    for command in back.map(|route| giving_back(gateway, route)).chain(gone) {
+        run_line(&command)?;
+        told.push(command);
+    }
+    let is = lasting_routes(gateway)?;
+    let is_back = before.lines().all(|route| is.iter().any(|is| is == route));
+    let is_gone = !is.iter().any(|route| is_ours(&route));
+    if is_back && is_gone { Ok(told) } else { Err(RealServerError::NotUndone(told.join("; "))) }
+}
+
+fn has_addresses(interface: &str) -> Result<bool> {
+    let shown = run("ip", &["-o", "addr", "show", "dev", interface, "scope", "global"])?;
+    Ok(!shown.is_empty())
+}
+
+fn has_link(interface: &str) -> Result<bool> {
     // Of this network namespace; /sys may show another's.
-    quietly("ip", &["link", "show", "dev", interface]).is_ok_and(|found| found)
+    let arguments = ["link", "show", "dev", interface];
+    let failed = |error: io::Error| {
+        RealServerError::Command(format!("ip {}", arguments.join(" ")), error.to_string())
+    };
+    quietly("ip", &arguments).map_err(failed)
 }
 
 /// The interfaces that have the address.
@@ -250,7 +341,7 @@ fn run_line(line: &str) -> Result<()> {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = crate::run::run(Command::new(program).args(arguments), "", LIMIT);
     let line = || format!("{program} {}", arguments.join(" "));
     let output = output.map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
@@ -270,7 +361,6 @@ fn run(program: &str, arguments: &[&str]) -> Result<String> {
 
 /// Whether it succeeds; what it says is not wanted.
 fn quietly(program: &str, arguments: &[&str]) -> io::Result<bool> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Ok(command.status()?.success())
+    let output = crate::run::run(Command::new(program).args(arguments), "", LIMIT)?;
+    Ok(output.status.success())
 }

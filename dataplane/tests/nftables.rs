@@ -1,14 +1,18 @@
 //! The ruleset in every form that it can take, as the kernel reads it.
 
-use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use leasehold_dataplane::service::{Health, desired, ruleset};
+use leasehold_dataplane::fence::boot_now;
+use leasehold_dataplane::service::{Drains, Health, Table, desired, ruleset};
+use leasehold_dataplane::{Balancer, Failures, Wishes};
 use leasehold_model::{
-    Config, GroupId, Instance, Persistence, Protocol, RealServer, Scheduler, Scope, Service, Vip,
-    VirtualServer,
+    Config, Dataplane, GroupId, Instance, Overrides, Persistence, Protocol, RealServer, Scheduler,
+    Scope, Service, Vip, VirtualServer,
 };
 use nix::sched::{CloneFlags, unshare};
 
@@ -43,9 +47,7 @@ fn all() -> Vec<VirtualServer> {
     ]
 }
 
-#[test]
-fn the_kernel_takes_every_form() {
-    unshare(CloneFlags::CLONE_NEWNET).expect("root");
+fn table(virtual_servers: Vec<VirtualServer>) -> Table {
     let vip = |address: &str| Vip {
         address: address.parse().expect("an address"),
         prefix: 24,
@@ -54,25 +56,22 @@ fn the_kernel_takes_every_form() {
         broadcast: None,
         scope: Scope::Global,
     };
-    let instance = Instance {
-        virtual_router_id: 1,
-        interface: "eth0".to_owned(),
-        priority: None,
-        advert_int_ms: 1000,
-        authentication: None,
-        preempt: true,
-        preempt_delay_ms: 0,
-        virtual_ipaddress: vec![vip("10.0.0.1")],
-        directors: BTreeMap::new(),
-    };
+    let instance =
+        Instance { virtual_ipaddress: vec![vip("10.0.0.1")], ..Instance::new(1, "eth0") };
     let config = Config {
         instances: [("VI_1".to_owned(), instance)].into(),
-        virtual_servers: all(),
+        virtual_servers,
         ..Config::default()
     };
     let group = GroupId(1);
     let groups = [("VI_1".to_owned(), group)].into();
-    let table = desired(&config, &groups, &[group].into(), &Health::default());
+    desired(&config, &groups, &[group].into(), &Health::default(), &Overrides::new())
+}
+
+#[test]
+fn the_kernel_takes_every_form() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("root");
+    let table = table(all());
     assert_eq!(table.len(), all().len());
     let text = ruleset("leasehold", &table);
     let mut child = Command::new("nft")
@@ -90,4 +89,70 @@ fn the_kernel_takes_every_form() {
     for wanted in ["dnat ip6 to [fd00::8]:8080", "dnat ip to 10.1.0.2", "seed 0x1ea5e401"] {
         assert!(listed.contains(wanted), "{wanted}: {listed}");
     }
+}
+
+fn put(balancer: &mut Balancer, table: &Table) -> Failures {
+    let owned = table.keys().copied().collect();
+    let wishes = Wishes {
+        table,
+        owned: &owned,
+        sync: None,
+        end_sync: false,
+        timeouts: None,
+        drain_for: Duration::ZERO,
+    };
+    let done = balancer.put(&wishes, &mut Drains::default(), boot_now()).expect("nft");
+    balancer.retire(table, &owned).expect("nft");
+    done.failures
+}
+
+fn nft(words: &[&str]) -> String {
+    let output = Command::new("nft").args(words).output().expect("nft");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_another_hand_changed_right_after_is_mended() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("root");
+    let mut balancer = Balancer::open(Dataplane::Nftables).expect("nft");
+    let table = table(all());
+    let list = ["--stateless", "list", "table", "inet", "leasehold"];
+    assert_eq!(put(&mut balancer, &table), Failures::new());
+    let is = nft(&list);
+    nft(&["flush", "chain", "inet", "leasehold", "prerouting"]);
+    assert_ne!(nft(&list), is);
+    put(&mut balancer, &table);
+    assert_eq!(nft(&list), is);
+}
+
+/// With an `nft` that refuses whatever has a certain real server, as a kernel might.
+#[test]
+fn one_service_that_is_refused_stops_no_other() {
+    const AGAIN: &str = "LEASEHOLD_TEST_NFT_REFUSES";
+    if std::env::var_os(AGAIN).is_none() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let nft = folder.path().join("nft");
+        let script = "#!/bin/sh\nPATH=${PATH#*:}\ntext=$(cat)\ncase $text in\n\
+                      *10.1.0.66*) echo 'no such luck' >&2; exit 1;; esac\n\
+                      printf '%s\\n' \"$text\" | nft \"$@\"\n";
+        std::fs::write(&nft, script).expect("a disk");
+        std::fs::set_permissions(&nft, Permissions::from_mode(0o755)).expect("ours");
+        let path = std::env::var("PATH").expect("a path");
+        let path = format!("{}:{path}", folder.path().display());
+        let mut again = Command::new(std::env::current_exe().expect("this test"));
+        again.args(["--exact", "one_service_that_is_refused_stops_no_other", "--nocapture"]);
+        assert!(again.env("PATH", path).env(AGAIN, "").status().expect("it runs").success());
+        return;
+    }
+    unshare(CloneFlags::CLONE_NEWNET).expect("root");
+    let mut balancer = Balancer::open(Dataplane::Nftables).expect("nft");
+    let mut servers = all();
+    servers.push(server("10.0.0.1:99", Protocol::Tcp, &[("10.1.0.66:80", 1)]));
+    let failures = put(&mut balancer, &table(servers));
+    let told: Vec<String> = failures.iter().map(|(key, why)| format!("{key}: {why}")).collect();
+    assert_eq!(told, ["-t 10.0.0.1:99: nft refuses it: no such luck"]);
+    let is = nft(&["list", "table", "inet", "leasehold"]);
+    assert!(is.contains("dnat ip6 to [fd00::8]:8080"), "{is}");
+    assert_eq!(put(&mut balancer, &table(all())), Failures::new());
 }

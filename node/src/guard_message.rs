@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use leasehold_model::{Epoch, GroupId, NodeId};
 
+use crate::spoken::Farewell;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Line {
@@ -28,4 +30,6 @@ pub(crate) struct Charge {
     pub(crate) peers: Vec<(NodeId, String)>,
     /// Every address that is the daemon's to bind.
     pub(crate) vips: BTreeSet<IpAddr>,
+    /// What is left to say to the neighbours.
+    pub(crate) farewells: Vec<Farewell>,
 }

@@ -7,6 +7,14 @@ mod demo;
 mod doctor;
 mod guard;
 mod guard_message;
+mod health;
+mod notify;
+mod paced;
+mod script;
+mod spoken;
+mod tracking;
+mod utc;
+mod wake;
 
 use std::process::ExitCode;
 

@@ -26,4 +26,7 @@ pub mod peer {
 )]
 pub mod control {
     tonic::include_proto!("leasehold.control.v1");
+
+    /// The `FileDescriptorSet` of it, encoded, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/control.bin"));
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use leasehold_raft::state::{Command, Entry as StateEntry};
-use leasehold_raft::store::{EngineKind, open};
+use leasehold_raft::store::open;
 use leasehold_raft::{CommittedLeaderId, Entry, LogId, Proposal, Vote};
 use openraft::EntryPayload;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
@@ -32,32 +32,26 @@ fn main() {
     let root = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let root = root.map_or_else(std::env::temp_dir, PathBuf::from);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    println!("{:6} {:>5} {:>9} {:>9} {:>11}", "engine", "batch", "p50 us", "p99 us", "entries/s");
-    for engine in EngineKind::ALL {
-        for batch in [1, 16] {
-            let dir = tempfile::tempdir_in(&root).unwrap();
-            let (times, all) = runtime.block_on(appends(dir.path(), engine, batch));
-            report(&format!("{engine:6} {batch:5}"), times, all, ENTRIES);
-        }
+    println!("{:>5} {:>9} {:>9} {:>11}", "batch", "p50 us", "p99 us", "entries/s");
+    for batch in [1, 16] {
         let dir = tempfile::tempdir_in(&root).unwrap();
-        let (times, all) = runtime.block_on(votes(dir.path(), engine));
-        report(&format!("{engine:6}  vote"), times, all, 500);
+        let (times, all) = runtime.block_on(appends(dir.path(), batch));
+        report(&batch.to_string(), times, all, ENTRIES);
     }
+    let dir = tempfile::tempdir_in(&root).unwrap();
+    let (times, all) = runtime.block_on(votes(dir.path()));
+    report("vote", times, all, 500);
 }
 
 fn report(name: &str, mut times: Vec<Duration>, all: Duration, entries: u64) {
     times.sort();
     let at = |percent: usize| times[times.len() * percent / 100].as_micros();
     let rate = entries as f64 / all.as_secs_f64();
-    println!("{name} {:9} {:9} {rate:11.0}", at(50), at(99));
+    println!("{name:>5} {:9} {:9} {rate:11.0}", at(50), at(99));
 }
 
-async fn appends(
-    dir: &std::path::Path,
-    engine: EngineKind,
-    batch: u64,
-) -> (Vec<Duration>, Duration) {
-    let mut opened = open(dir, engine).unwrap();
+async fn appends(dir: &std::path::Path, batch: u64) -> (Vec<Duration>, Duration) {
+    let mut opened = open(dir).unwrap();
     let mut times = Vec::new();
     let begun = Instant::now();
     for from in (0..ENTRIES).step_by(batch as usize) {
@@ -69,8 +63,8 @@ async fn appends(
     (times, begun.elapsed())
 }
 
-async fn votes(dir: &std::path::Path, engine: EngineKind) -> (Vec<Duration>, Duration) {
-    let mut opened = open(dir, engine).unwrap();
+async fn votes(dir: &std::path::Path) -> (Vec<Duration>, Duration) {
+    let mut opened = open(dir).unwrap();
     let mut times = Vec::new();
     let begun = Instant::now();
     for term in 0..500 {

@@ -26,7 +26,6 @@ use openraft::{LinearizerOption, Raft};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 pub use acknowledged::{Acknowledged, Acknowledgement, LastAcknowledgedError};
 pub use election::{ElectionError, Leadership};
@@ -39,7 +38,9 @@ use crate::TypeConfig;
 use crate::ack::Acks;
 use crate::clock::boot_now;
 use crate::confirm::Confirmer;
-use crate::network::{Caller, ChannelError, Channels, Lane, Network, Peers, RaftService, Served};
+use crate::network::{
+    Caller, ChannelError, Channels, Lane, Network, Peers, RaftService, Served, Way,
+};
 use crate::types::Peer;
 
 /// The stores a group runs on.
@@ -275,7 +276,7 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
     }
 
     /// A channel to a peer for renewals and questions, kept open between calls.
-    pub fn lease_channel(&self, node: NodeId, address: &str) -> Result<Channel, ChannelError> {
+    pub fn lease_channel(&self, node: NodeId, address: &str) -> Result<Way, ChannelError> {
         self.inner.peers.channel(node, address, Lane::Lease)
     }
 

@@ -1,4 +1,4 @@
-//! Consensus: the pure protocol of `core`, wired to openraft, tonic, sled and redb.
+//! Consensus: the pure protocol of `core`, wired to openraft, tonic and redb.
 
 pub use leasehold_raft_core::{lease, model, state};
 

@@ -5,7 +5,7 @@ mod client;
 mod server;
 mod wire;
 
-pub use channels::{ChannelError, Channels, tuned};
+pub use channels::{ChannelError, Channels, Way, over, tuned};
 pub(crate) use channels::{Lane, Peers};
 pub(crate) use client::Network;
 pub(crate) use server::Served;

@@ -1,8 +1,12 @@
 //! Load balancing as clients see it, each case from its own keepalived.conf, in the kernel.
+#![expect(clippy::print_stdout, reason = "how long it took is for whoever asks to see it")]
+
+use std::time::Instant;
 
 use leasehold_lab::cluster::Cluster;
 use leasehold_lab::site::{
-    LATER, Mode, RealServer, Row, ask, ask_often, plan, rows, table, wait_for_table,
+    LATER, Mode, RealServer, Row, ask, ask_often, plan, rows, table, wait_for_holders_table,
+    wait_for_table,
 };
 use leasehold_lab::vm::with_module;
 use leasehold_lab::{Host, Lan, Result, Signal, until};
@@ -18,17 +22,44 @@ struct Case {
     without_first: Vec<Row>,
 }
 
+/// Stops a real server's nginx and starts it again, with a client that asks all the while.
+fn goes_and_returns(
+    case: &Case,
+    cluster: &Cluster,
+    holder: usize,
+    real: &mut RealServer,
+) -> Result<()> {
+    let client = &cluster.client;
+    let (mut answered, mut failed) = (0, 0);
+    let stopped = Instant::now();
+    real.stop();
+    until("the real server to be removed", LATER, || {
+        let count = if ask(client, case.vip).is_some() { &mut answered } else { &mut failed };
+        *count += 1;
+        table(cluster, holder).is_ok_and(|table| table == case.without_first).then_some(())
+    })?;
+    let removed = stopped.elapsed();
+    let gone = real.host.label().to_owned();
+    let answers = ask_often(client, case.vip, 6)?;
+    assert!(!answers.contains(&gone), "{answers:?}");
+    let started = Instant::now();
+    real.start_again()?;
+    wait_for_table(cluster, holder, &case.table)?;
+    let returned = started.elapsed();
+    println!(
+        "{}: nginx of {gone} stopped, {gone} removed after {removed:.1?} ({answered} requests \
+         answered meanwhile, {failed} failed), all 6 after that answered; nginx started, {gone} \
+         back after {returned:.1?}",
+        case.file
+    );
+    Ok(())
+}
+
 /// Stops and starts a real server, kills the holder, and stops the next one in good order.
 fn survives(case: &Case, cluster: &mut Cluster, real: &mut [RealServer]) -> Result<()> {
     let client = cluster.client.clone();
     let holder = cluster.wait_for_holder(case.instance)?;
-    real[0].stop();
-    wait_for_table(cluster, holder, &case.without_first)?;
-    let gone = real[0].host.label().to_owned();
-    let answers = ask_often(&client, case.vip, 6)?;
-    assert!(!answers.contains(&gone), "{answers:?}");
-    real[0].start_again()?;
-    wait_for_table(cluster, holder, &case.table)?;
+    goes_and_returns(case, cluster, holder, &mut real[0])?;
 
     cluster.daemon(holder)?.kill_tree()?;
     let next = until("another director to answer", LATER, || {
@@ -103,8 +134,7 @@ fn tunnels_by_weighted_round_robin() -> Result<()> {
         for one in &real[..2] {
             one.host.ip("route add 192.168.1.50 dev eth1")?;
         }
-        let holder = cluster.wait_for_holder(case.instance)?;
-        wait_for_table(&cluster, holder, &case.table)?;
+        wait_for_holders_table(&cluster, case.instance, &case.table)?;
         wait_for_rounds(&cluster.client, case.vip, &["rs2", "rs1", "rs3"])?;
         survives(&case, &mut cluster, &mut real)
     })
@@ -130,8 +160,7 @@ fn direct_by_least_connections() -> Result<()> {
         };
         let mut cluster = start(&case, "192.168.188.0/24", "eth0")?;
         let mut real = beside(&cluster, case.vip, [107, 110])?;
-        let holder = cluster.wait_for_holder(case.instance)?;
-        wait_for_table(&cluster, holder, &case.table)?;
+        wait_for_holders_table(&cluster, case.instance, &case.table)?;
         let answers = ask_often(&cluster.client, case.vip, 6)?;
         for name in ["rs1", "rs2"] {
             assert!(answers.iter().any(|answer| answer == name), "{answers:?}");
@@ -155,8 +184,7 @@ fn direct_and_persistent() -> Result<()> {
         };
         let cluster = start(&case, "10.0.0.0/24", "eth0")?;
         let mut real = beside(&cluster, case.vip, [80, 194])?;
-        let holder = cluster.wait_for_holder(case.instance)?;
-        wait_for_table(&cluster, holder, &case.table)?;
+        let holder = wait_for_holders_table(&cluster, case.instance, &case.table)?;
         let answers = ask_often(&cluster.client, case.vip, 6)?;
         assert!(answers.iter().all(|answer| *answer == answers[0]), "one client: {answers:?}");
         real[0].stop();
@@ -191,8 +219,7 @@ fn direct_by_round_robin() -> Result<()> {
         };
         let mut cluster = start(&case, "192.168.1.0/24", "enp0s3")?;
         let mut real = beside(&cluster, case.vip, [11, 12])?;
-        let holder = cluster.wait_for_holder(case.instance)?;
-        wait_for_table(&cluster, holder, &case.table)?;
+        wait_for_holders_table(&cluster, case.instance, &case.table)?;
         wait_for_rounds(&cluster.client, case.vip, &["rs1", "rs2"])?;
         survives(&case, &mut cluster, &mut real)
     })

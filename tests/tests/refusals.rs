@@ -75,10 +75,15 @@ impl Desk {
     }
 }
 
-/// How long the log is depends on elections.
+/// How long the log is depends on elections; and it says when it was changed.
 fn without_revision(text: &str) -> String {
     let Some((before, rest)) = text.split_once("at revision ") else { return text.to_owned() };
     let rest = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let when = rest.split_once("changed it at ").zip(rest.split_once(" UTC"));
+    let rest = when.map_or_else(
+        || rest.to_owned(),
+        |((who, _), (_, what))| format!("{who}changed it at TIME UTC{what}"),
+    );
     format!("{before}at revision N{rest}")
 }
 
@@ -118,7 +123,7 @@ fn configurations(desk: &mut Desk) -> Result<()> {
         "keywords not served, and one that is unknown",
         "n.conf",
         "vrrp_instance VI_1 {\n    interface eth0\n    virtual_router_id 88\n    colour blue\n    \
-         track_script {\n        check\n    }\n    virtual_ipaddress {\n        192.168.1.100/24\n    }\n}\n",
+         track_bfd {\n        check\n    }\n    virtual_ipaddress {\n        192.168.1.100/24\n    }\n}\n",
     )?;
     desk.apply("a name that tells no format", "o.txt", VIP)?;
     desk.ask("a file that is not there", "ds1", &["apply", "/nonexistent.toml"])?;
@@ -126,6 +131,39 @@ fn configurations(desk: &mut Desk) -> Result<()> {
     let good = desk.root.join("p.toml").display().to_string();
     desk.ask("a revision that has passed", "ds1", &["apply", &good, "--if-revision", "1"])?;
     desk.ask("import without a node's name", "ds1", &["import", "ds1.conf"])
+}
+
+/// Each with one fault, in an instance of which the rest is good.
+const VRRP: [(&str, &str); 22] = [
+    ("VRRPv2 with a fraction", "version = 2\nadvert_int_ms = 500"),
+    ("a group that is none", "mcast_dst_ip = \"192.168.1.9\""),
+    ("a peer of the other family", "unicast_peer = [\"fd00::2\"]"),
+    ("a VIP as a peer", "unicast_peer = [\"192.168.1.100\"]"),
+    ("unicast from a virtual MAC", "unicast_peer = [\"192.168.1.9\"]\nuse_vmac = true"),
+    ("a virtual MAC with too long a name", "use_vmac = { name = \"a-name-of-sixteen\" }"),
+    ("an unknown policy", "foreign_master = \"fight\""),
+    ("a route that leads nowhere", "virtual_routes = [\"10.0.0.0/8 metric 5\"]"),
+    ("a route with bits too many", "virtual_routes = [\"10.0.0.1/8 via 192.168.1.9\"]"),
+    ("a route with an unknown word", "virtual_routes = [\"10.0.0.0/8 vai 192.168.1.9\"]"),
+    ("a rule without a table", "virtual_rules = [\"from 192.168.1.100\"]"),
+    ("an address excluded and listed", "virtual_ipaddress_excluded = [\"192.168.1.100/24\"]"),
+    ("an unknown script", "track_script = { haproxy = -20 }"),
+    ("a weight too far", "track_interface = { eth1 = -254 }"),
+    ("a script with a relative path", "notify_master = \"bin/up\""),
+    ("a group without a user", "notify = { command = \"/bin/up\", group = \"ops\" }"),
+    ("a sync group of nobody", "[sync_group.g]\nmembers = [\"VI_1\", \"VI_9\"]"),
+    ("a script that never runs", "[script.s]\nscript = \"/bin/true\"\ninterval_ms = 0"),
+    ("a file with a relative path", "[file.f]\nfile = \"run/f\""),
+    ("an address without an @", "[global.alerts]\nnotification_email = [\"root\"]"),
+    ("a relay that is none", "[global.alerts]\nsmtp_server = \"mail example\""),
+    ("a webhook by TLS", "[global.alerts]\nwebhook = [\"https://example.org/\"]"),
+];
+
+fn vrrp(desk: &mut Desk) -> Result<()> {
+    for (what, more) in VRRP {
+        desk.apply(what, "v.toml", &instance(&format!("{VIP}\n{more}")))?;
+    }
+    Ok(())
 }
 
 /// Each with one fault: what is written of the virtual server, and of its real servers.
@@ -153,7 +191,7 @@ const VIRTUAL_SERVERS: [(&str, &str, &str); 20] = [
     ("a hysteresis above the quorum", "quorum = 2\nhysteresis = 2", ""),
     ("an unknown instance", "instance = \"VI_9\"", ""),
     ("an unknown key", "persistance_timeout = 9", ""),
-    ("an unknown check", "", "{ address = \"10.9.0.1:80\", check = [{ type = \"ping\" }] }"),
+    ("an unknown check", "", "{ address = \"10.9.0.1:80\", check = [{ type = \"pong\" }] }"),
 ];
 
 fn virtual_servers(desk: &mut Desk) -> Result<()> {
@@ -188,6 +226,33 @@ fn commands(desk: &mut Desk) -> Result<()> {
     desk.ask("the last voter", "ds1", &["member", "remove", "ds1"])?;
     desk.ask("no such command", "ds1", &["frobnicate"])?;
     desk.ask("no daemon", "empty", &["status"])
+}
+
+fn real_servers(desk: &mut Desk) -> Result<()> {
+    let server = |address: &str, protocol: &str, real: &str| {
+        format!(
+            "[[virtual_server]]\naddress = \"{address}\"\nprotocol = \"{protocol}\"\n\
+             lb_algo = \"rr\"\nreal_server = [{real}]\n"
+        )
+    };
+    let drain = |server, real| ["rs", "drain", server, real];
+    let vs = "192.168.1.100:80";
+    desk.ask("no virtual servers", "ds1", &drain(vs, "10.0.0.9:80"))?;
+    let servers = server(vs, "tcp", "{ address = \"10.0.0.9:80\" }")
+        + &server("192.168.1.100:53", "udp", "{ address = \"10.0.0.9:53\" }")
+        + &server("192.168.1.100:81", "tcp", "");
+    desk.apply("(virtual servers)", "rs.toml", &format!("{}{servers}", instance(VIP)))?;
+    desk.ask("no such virtual server", "ds1", &drain("192.168.1.100:8080", "10.0.0.9:80"))?;
+    desk.ask("another protocol", "ds1", &drain("192.168.1.100:53", "10.0.0.9:53"))?;
+    desk.ask("no such group", "ds1", &drain("web", "10.0.0.9:80"))?;
+    desk.ask("no such real server", "ds1", &drain(vs, "10.0.0.8:80"))?;
+    desk.ask("a real server without a port", "ds1", &["rs", "enable", vs, "10.0.0.9"])?;
+    desk.ask("no real server at all", "ds1", &["rs", "disable", "192.168.1.100:81", "x"])?;
+    let weigh = |weight| ["rs", "weight", vs, "10.0.0.9:80", weight];
+    desk.ask("a weight that is too great", "ds1", &weigh("65536"))?;
+    desk.ask("a weight that is none", "ds1", &weigh("heavy"))?;
+    desk.ask("(a weight)", "ds1", &weigh("0"))?;
+    desk.ask("no real server named", "ds1", &["rs", "drain", vs])
 }
 
 fn beginnings(desk: &mut Desk) -> Result<()> {
@@ -295,9 +360,7 @@ fn disks(desk: &mut Desk) -> Result<()> {
     desk.ask("(a node)", "n5", &["init", "--name", "x", "--listen", "192.168.1.1:7500"])?;
     let log = desk.root.join("n5/store/raft/log.sled");
     fs::create_dir_all(&log).expect("the test's own directory");
-    fs::write(log.join("conf"), "junk").expect("the test's own file");
-    fs::write(log.join("db"), "junk").expect("the test's own file");
-    desk.ask("a damaged sled store", "n5", &["run"])?;
+    desk.ask("a log that sled wrote", "n5", &["run"])?;
     desk.ask("recover, of a node that never ran", "n2", &["recover"])?;
     desk.ask("recover, beside a daemon", "ds1", &["recover"])
 }
@@ -320,8 +383,10 @@ fn interfaces(desk: &mut Desk) -> Result<()> {
 fn every_refusal_says_what_where_and_what_to_do() -> Result<()> {
     let mut desk = Desk::new()?;
     configurations(&mut desk)?;
+    vrrp(&mut desk)?;
     virtual_servers(&mut desk)?;
     commands(&mut desk)?;
+    real_servers(&mut desk)?;
     beginnings(&mut desk)?;
     disks(&mut desk)?;
     interfaces(&mut desk)?;

@@ -31,6 +31,7 @@ const LAYERS: &[Layer] = &[
     layer(2, "leasehold-raft"),
     layer(2, "leasehold-dataplane"),
     layer(3, "leasehold"),
+    layer(3, "leasehold-sim"),
     // The cores serve the models and the simulation; the cluster itself is driven as a binary.
     Layer {
         name: "leasehold-jepsen",
@@ -43,6 +44,7 @@ const LAYERS: &[Layer] = &[
             "leasehold-dataplane-core",
             "leasehold-node-core",
             "leasehold-raft",
+            "leasehold-sim",
         ]),
     },
     Layer { name: "leasehold-tests", rank: 4, only: Some(&["leasehold-lab"]) },
@@ -146,6 +148,16 @@ fn sources_keep_the_house_rules() {
         }
     }
     report(&faults);
+}
+
+/// Any other mode kills the guard when the daemon is gone: just when its work begins.
+#[test]
+fn the_unit_leaves_the_guard_alone_and_waits_for_it() {
+    let unit = read("node/systemd", "leasehold.service");
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key));
+    assert_eq!(value("KillMode="), Some("process"));
+    let after = value("ExecStopPost=").expect("a command after the daemon's end");
+    assert!(after.ends_with("leasehold close"), "{after}");
 }
 
 fn layer_faults(folder: &str, manifest: &Table) -> Vec<String> {

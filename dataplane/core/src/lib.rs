@@ -2,8 +2,11 @@
 //!
 //! Nothing here opens a socket, reads a clock or knows what a lease is.
 
-pub mod check;
+#[cfg(test)]
+mod fixture;
 pub mod frame;
+pub mod health;
 pub mod plan;
 pub mod realserver;
 pub mod service;
+pub mod vrrp;

@@ -102,7 +102,8 @@ impl Client {
         Ok(refusals)
     }
 
-    /// Every service, without its destinations.
+    /// Every service, without its destinations. One whose protocol or family is unknown here is
+    /// left out.
     ///
     /// # Errors
     /// Where the kernel can't be talked to.
@@ -110,7 +111,7 @@ impl Client {
         let mut services = Vec::new();
         let none = Writer::default();
         self.list(command::GET_SERVICE, &none, attr::SERVICE, |bytes| {
-            services.push(ServiceStatus::read(bytes)?);
+            services.extend(ServiceStatus::read(bytes)?);
             Ok(())
         })?;
         Ok(services)
@@ -125,7 +126,7 @@ impl Client {
         let mut question = Writer::default();
         question.nested(attr::SERVICE, |to| of.write(to));
         self.list(command::GET_DEST, &question, attr::DEST, |bytes| {
-            destinations.push(DestinationStatus::read(bytes, of.family())?);
+            destinations.extend(DestinationStatus::read(bytes, of.family())?);
             Ok(())
         })?;
         Ok(destinations)

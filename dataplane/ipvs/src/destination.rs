@@ -46,6 +46,8 @@ pub enum Forward {
     Local,
     /// Past the real servers, to where it was going.
     Bypass,
+    /// A way, or a tunnel, that is unknown here, by the kernel's numbers.
+    Other { method: u32, tunnel: u8 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,7 @@ impl Destination {
             Forward::Tunnel(..) => TUNNEL,
             Forward::Direct => DIRECT,
             Forward::Bypass => BYPASS,
+            Forward::Other { method, .. } => method,
         };
         to.u32(attr::FWD_METHOD, method);
         to.u32(attr::WEIGHT, self.weight);
@@ -132,8 +135,10 @@ impl Destination {
 }
 
 impl DestinationStatus {
-    /// From the attributes inside `IPVS_CMD_ATTR_DEST`, of a service of this family.
-    pub(crate) fn read(bytes: &[u8], mut family: Family) -> Result<Self, Error> {
+    /// From the attributes inside `IPVS_CMD_ATTR_DEST`, of a service of this family. Absent: its
+    /// own family is unknown here.
+    pub(crate) fn read(bytes: &[u8], family: Family) -> Result<Option<Self>, Error> {
+        let mut family = family.number();
         let (mut ip, mut port, mut method, mut tunnel) = (None, 0, MASQUERADE, (0, 0, 0));
         let (mut weight, mut upper, mut lower) = (0, 0, 0);
         let (mut active, mut inactive, mut persistent) = (0, 0, 0);
@@ -151,7 +156,7 @@ impl DestinationStatus {
                 attr::INACT_CONNS => inactive = one.u32()?,
                 attr::PERSIST_CONNS => persistent = one.u32()?,
                 attr::STATS => stats = Some(Stats::read(one.value)?),
-                attr::ADDR_FAMILY => family = Family::from_number(one.u16()?)?,
+                attr::ADDR_FAMILY => family = one.u16()?,
                 attr::STATS64 => stats64 = Some(Stats::read(one.value)?),
                 attr::TUN_TYPE => tunnel.0 = one.u8()?,
                 attr::TUN_PORT => tunnel.1 = one.be16()?,
@@ -159,33 +164,34 @@ impl DestinationStatus {
                 _ => {}
             }
         }
+        let Some(family) = Family::from_number(family) else { return Ok(None) };
         let ip = address(family, ip.ok_or(Error::Malformed("a destination has no address"))?)?;
         let forward = match method {
             MASQUERADE => Forward::Masquerade,
             LOCAL => Forward::Local,
-            TUNNEL => read_tunnel(tunnel)?,
+            TUNNEL => read_tunnel(tunnel),
             DIRECT => Forward::Direct,
             BYPASS => Forward::Bypass,
-            _ => return Err(Error::Malformed("a forwarding method is unknown")),
+            _ => Forward::Other { method, tunnel: 0 },
         };
         let address = SocketAddr::new(ip, port);
         let destination = Destination { address, forward, weight, upper, lower };
         let stats = stats64.or(stats).unwrap_or_default();
-        Ok(Self { destination, active, inactive, persistent, stats })
+        Ok(Some(Self { destination, active, inactive, persistent, stats }))
     }
 }
 
-fn read_tunnel((kind, port, flags): (u8, u16, u16)) -> Result<Forward, Error> {
+fn read_tunnel((kind, port, flags): (u8, u16, u16)) -> Forward {
     let encapsulation = match kind {
         0 => Encapsulation::Ipip,
         1 => Encapsulation::Gue(port),
         2 => Encapsulation::Gre,
-        _ => return Err(Error::Malformed("a tunnel type is unknown")),
+        _ => return Forward::Other { method: TUNNEL, tunnel: kind },
     };
     let checksum = match flags & 3 {
         0 => Checksum::None,
         1 => Checksum::Full,
         _ => Checksum::Remote,
     };
-    Ok(Forward::Tunnel(encapsulation, checksum))
+    Forward::Tunnel(encapsulation, checksum)
 }

@@ -109,11 +109,12 @@ impl Family {
         }
     }
 
-    pub(crate) fn from_number(number: u16) -> Result<Self, Error> {
+    /// Absent: one that is unknown here.
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
         match number {
-            AF_INET => Ok(Self::V4),
-            AF_INET6 => Ok(Self::V6),
-            _ => Err(Error::Malformed("an address family is unknown")),
+            AF_INET => Some(Self::V4),
+            AF_INET6 => Some(Self::V6),
+            _ => None,
         }
     }
 
@@ -135,11 +136,9 @@ impl Protocol {
         }
     }
 
-    fn from_number(number: u16) -> Result<Self, Error> {
-        [Self::Tcp, Self::Udp, Self::Sctp]
-            .into_iter()
-            .find(|one| one.number() == number)
-            .ok_or(Error::Malformed("a protocol is unknown"))
+    /// Absent: one that is unknown here.
+    fn from_number(number: u16) -> Option<Self> {
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|one| one.number() == number)
     }
 }
 
@@ -237,8 +236,9 @@ fn mask(prefix: u8) -> u32 {
 }
 
 impl ServiceStatus {
-    /// From the attributes inside `IPVS_CMD_ATTR_SERVICE`.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Error> {
+    /// From the attributes inside `IPVS_CMD_ATTR_SERVICE`. Absent: a service of a family or a
+    /// protocol that is unknown here, and that nobody can have asked for from here.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Error> {
         let (mut family, mut protocol, mut addressed) = (None, None, None);
         let (mut port, mut mark, mut flags, mut timeout, mut netmask) = (0, 0, 0, 0, None);
         let (mut scheduler, mut engine) = (String::new(), None);
@@ -246,7 +246,7 @@ impl ServiceStatus {
         for attribute in attribute::read(bytes) {
             let one = attribute?;
             match one.kind {
-                attr::AF => family = Some(Family::from_number(one.u16()?)?),
+                attr::AF => family = Some(one.u16()?),
                 attr::PROTOCOL => protocol = Some(one.u16()?),
                 attr::ADDR => addressed = Some(one.value),
                 attr::PORT => port = one.be16()?,
@@ -262,12 +262,12 @@ impl ServiceStatus {
             }
         }
         let family = family.ok_or(Error::Malformed("a service has no address family"))?;
+        let Some(family) = Family::from_number(family) else { return Ok(None) };
         let id = match (mark, addressed, protocol) {
-            (0, Some(bytes), Some(protocol)) => ServiceId::Address {
-                protocol: Protocol::from_number(protocol)?,
-                address: address(family, bytes)?,
-                port,
-            },
+            (0, Some(bytes), Some(protocol)) => {
+                let Some(protocol) = Protocol::from_number(protocol) else { return Ok(None) };
+                ServiceId::Address { protocol, address: address(family, bytes)?, port }
+            }
             (0, _, _) => return Err(Error::Malformed("a service has no address")),
             (mark, _, _) => ServiceId::Fwmark { mark, family },
         };
@@ -288,7 +288,7 @@ impl ServiceStatus {
             sched_3: has(flag::SCHED_3),
         };
         let service = Service { id, scheduler, flags, persistence };
-        Ok(Self { service, stats: stats64.or(stats).unwrap_or_default() })
+        Ok(Some(Self { service, stats: stats64.or(stats).unwrap_or_default() }))
     }
 }
 

@@ -62,7 +62,7 @@ proptest! {
     fn a_service_that_is_written_is_read_back(service in any_service()) {
         let mut to = Writer::default();
         service.write(&mut to);
-        let read = ServiceStatus::read(&to.bytes).expect("what was written");
+        let read = ServiceStatus::read(&to.bytes).expect("what was written").expect("known");
         prop_assert_eq!(&read.service, &service);
         prop_assert_eq!(service.id.to_string().parse::<ServiceId>().ok(), Some(service.id));
     }
@@ -73,6 +73,7 @@ proptest! {
         one.write(&mut to);
         // Its own family counts, not its service's.
         let read = DestinationStatus::read(&to.bytes, Family::V4).expect("what was written");
+        let read = read.expect("known");
         prop_assert_eq!(read.destination, one);
     }
 
@@ -99,7 +100,8 @@ proptest! {
         to.bytes(kind, &value);
         service.write(&mut to);
         to.bytes(kind, &value);
-        prop_assert_eq!(ServiceStatus::read(&to.bytes).expect("the rest").service, service);
+        let read = ServiceStatus::read(&to.bytes).expect("the rest").expect("known");
+        prop_assert_eq!(read.service, service);
         let shorter = to.bytes.len().saturating_sub(cut);
         let _ = ServiceStatus::read(&to.bytes[..shorter]);
     }
@@ -173,4 +175,32 @@ fn a_refusal_says_what_was_asked_and_what_to_do() {
         "ipvsadm -A -t [fd00::1]:80 -s nonesuch: No such file or directory (os error 2): this \
          kernel has no such scheduler or persistence engine: load its module, ip_vs_NAME"
     );
+}
+
+/// Another's service may be of a kind that came after this was written.
+#[test]
+fn a_kind_that_is_unknown_spoils_no_list() {
+    let service = |family: u16, protocol: u16| {
+        let mut to = Writer::default();
+        to.u16(1, family);
+        to.u16(2, protocol);
+        to.bytes(3, &[0; 16]);
+        ServiceStatus::read(&to.bytes).expect("no error")
+    };
+    assert!(service(2, 6).is_some());
+    assert_eq!((service(2, 255), service(99, 6)), (None, None));
+
+    let destination = |family: u16, method: u32, tunnel: u8| {
+        let mut to = Writer::default();
+        to.bytes(1, &[0; 16]);
+        to.u32(3, method);
+        to.u16(11, family);
+        to.u8(13, tunnel);
+        let read = DestinationStatus::read(&to.bytes, Family::V4).expect("no error");
+        read.map(|one| one.destination.forward)
+    };
+    assert_eq!(destination(2, 3, 0), Some(Forward::Direct));
+    assert_eq!(destination(2, 7, 0), Some(Forward::Other { method: 7, tunnel: 0 }));
+    assert_eq!(destination(2, 2, 9), Some(Forward::Other { method: 2, tunnel: 9 }));
+    assert_eq!(destination(99, 3, 0), None);
 }

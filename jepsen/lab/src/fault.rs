@@ -1,4 +1,4 @@
-//! What a bridge refuses to pass: cuts between two ports, as one nftables ruleset.
+//! What a bridge refuses to pass: cuts and losses between two ports, as one nftables ruleset.
 //!
 //! The whole table is replaced in one transaction on every change, so a partition of many pairs
 //! begins and ends at one instant, and no rule can be left over.
@@ -26,9 +26,27 @@ pub(crate) struct Cut {
     pub(crate) traffic: Traffic,
 }
 
-/// The ruleset that makes exactly these cuts.
-pub(crate) fn ruleset<'a>(cuts: impl IntoIterator<Item = &'a Cut>) -> String {
+/// Frames that are lost at random from one bridge port to another, out of a hundred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) percent: u8,
+}
+
+/// The ruleset that makes exactly these cuts and losses.
+pub(crate) fn ruleset<'a>(
+    cuts: impl IntoIterator<Item = &'a Cut>,
+    losses: impl IntoIterator<Item = &'a Loss>,
+) -> String {
     let mut rules = String::new();
+    for Loss { from, to, percent } in losses {
+        writeln!(
+            rules,
+            "iifname \"{from}\" oifname \"{to}\" numgen random mod 100 < {percent} counter drop"
+        )
+        .expect("writing to a string can't fail");
+    }
     for Cut { from, to, traffic } in cuts {
         for matching in matches(*traffic) {
             writeln!(rules, "iifname \"{from}\" oifname \"{to}\" {matching} counter drop")

@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fault::{Cut, Traffic, ruleset};
+use crate::fault::{Cut, Loss, Traffic, ruleset};
 use crate::observer::{Observer, Settings};
 use crate::owner::next_number;
+use crate::relay::{Manners, Relay, Route};
 use crate::subnet::{Subnet4, Subnet6};
 use crate::{Host, LabError, Mac, Result, until};
 
@@ -31,6 +32,9 @@ pub struct Lan {
 struct Wiring {
     ports: BTreeMap<String, Plug>,
     cuts: BTreeSet<Cut>,
+    losses: Vec<Loss>,
+    /// What passes by a relay, and so not by the bridge: once for each relay.
+    relayed: Vec<Cut>,
     down: BTreeSet<(String, End)>,
 }
 
@@ -206,6 +210,23 @@ impl Lan {
         })
     }
 
+    /// Stops everything on some ways, from the first to the second host, and lets it pass again on
+    /// others, at one instant.
+    pub fn change_ways(&self, stop: &[(&Host, &Host)], pass: &[(&Host, &Host)]) -> Result<()> {
+        let mut wiring = self.wiring();
+        for (from, to) in pass {
+            for cut in wiring.pairs(&[*from], &[*to], Traffic::All)? {
+                wiring.cuts.remove(&cut);
+            }
+        }
+        for (from, to) in stop {
+            for cut in wiring.pairs(&[*from], &[*to], Traffic::All)? {
+                wiring.cuts.insert(cut);
+            }
+        }
+        self.program(&wiring)
+    }
+
     /// Stops everything between two sets of hosts, both ways, at one instant. Hosts in neither
     /// set, such as a client, still reach both.
     pub fn partition(&self, one: &[&Host], other: &[&Host]) -> Result<()> {
@@ -230,11 +251,52 @@ impl Lan {
         self.partition(&[host], &others.iter().collect::<Vec<_>>())
     }
 
-    /// Undoes every cut, and takes every link up.
+    /// Loses so many of a hundred frames from `from` to `to`, at random.
+    pub fn lose(&self, from: &[&Host], to: &[&Host], percent: u8) -> Result<()> {
+        let mut wiring = self.wiring();
+        for Cut { from, to, .. } in wiring.pairs(from, to, Traffic::All)? {
+            wiring.losses.retain(|one| (&one.from, &one.to) != (&from, &to));
+            if percent > 0 {
+                wiring.losses.push(Loss { from, to, percent });
+            }
+        }
+        self.program(&wiring)
+    }
+
+    /// Takes what passes from one host to others through a relay with these manners, until it is
+    /// handed to [`bypass`](Self::bypass).
+    pub fn relay(&self, from: &Host, to: &[&Host], manners: Manners, seed: u64) -> Result<Relay> {
+        let mut wiring = self.wiring();
+        let cuts = wiring.pairs(&[from], to, Traffic::All)?;
+        let route = |host: &&Host| {
+            let plug = wiring.plug(host)?;
+            Ok(Route { port: plug.name.clone(), mac: plug.port.mac })
+        };
+        let routes: Vec<Route> = to.iter().map(route).collect::<Result<_>>()?;
+        let port = wiring.plug(from)?.name.clone();
+        let relay = Relay::start(&self.bridge, port, routes, cuts.clone(), manners, seed)?;
+        wiring.relayed.extend(cuts);
+        self.program(&wiring)?;
+        Ok(relay)
+    }
+
+    /// Lets the bridge pass again what a relay did.
+    pub fn bypass(&self, relay: Relay) -> Result<()> {
+        let mut wiring = self.wiring();
+        for cut in relay.cuts() {
+            if let Some(at) = wiring.relayed.iter().position(|one| one == cut) {
+                wiring.relayed.swap_remove(at);
+            }
+        }
+        self.program(&wiring)
+    }
+
+    /// Undoes every cut and loss, and takes every link up. Relays go on.
     pub fn heal_all(&self) -> Result<()> {
         let down = {
             let mut wiring = self.wiring();
             wiring.cuts.clear();
+            wiring.losses.clear();
             self.program(&wiring)?;
             let down: Vec<(Host, End)> = wiring
                 .down
@@ -261,7 +323,8 @@ impl Lan {
     }
 
     fn program(&self, wiring: &Wiring) -> Result<()> {
-        self.bridge.feed("nft", &["-f", "-"], &ruleset(&wiring.cuts)).map(drop)
+        let rules = ruleset(wiring.cuts.iter().chain(&wiring.relayed), &wiring.losses);
+        self.bridge.feed("nft", &["-f", "-"], &rules).map(drop)
     }
 
     fn wait_for_carrier(&self, plug: &Plug) -> Result<()> {

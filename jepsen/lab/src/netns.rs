@@ -1,12 +1,15 @@
 //! A host: a network namespace that lives as long as somebody holds it.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Once};
 
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::owner::{Owner, next_number};
 use crate::{LabError, Result, sweep};
@@ -138,9 +141,26 @@ impl Drop for Namespace {
 /// Removes a namespace's name; its interfaces go with the last process in it.
 pub(crate) fn remove_namespace(name: &str) {
     let path = PathBuf::from(NAMES).join(name);
+    end_leftovers(&path);
     // Both fail only if somebody else was faster.
     let _ = umount2(&path, MntFlags::MNT_DETACH);
     let _ = std::fs::remove_file(&path);
+}
+
+/// Ends whoever is in it still: what a daemon had started that was killed itself.
+fn end_leftovers(path: &Path) {
+    let identity = |path: &Path| std::fs::metadata(path).map(|it| (it.dev(), it.ino())).ok();
+    let Some(namespace) = identity(path) else { return };
+    let Ok(processes) = std::fs::read_dir("/proc") else { return };
+    let own = i32::try_from(std::process::id()).ok();
+    for process in processes.flatten() {
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.filter(|pid| Some(*pid) != own) else { continue };
+        if identity(&process.path().join("ns/net")) == Some(namespace) {
+            // It may have ended by itself meanwhile.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// Runs a program to its end and returns what it printed.
@@ -183,4 +203,29 @@ fn finish(program: &str, arguments: &[&str], output: std::io::Result<Output>) ->
     }
     let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(LabError::Command { command: command(), stderr })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::until;
+
+    #[test]
+    fn who_is_left_in_a_host_ends_with_it() -> Result<()> {
+        let host = Host::new("left")?;
+        let path = host.path();
+        let mut left = host.enter(|| {
+            // Of a session of its own, as what a daemon starts is.
+            Command::new("/usr/bin/sleep").arg("60").process_group(0).spawn()
+        })?;
+        let left = left.as_mut().expect("it starts");
+        drop(host);
+        let ended = until("it to end", Duration::from_secs(10), || left.try_wait().ok()?)?;
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
+        assert!(!path.exists());
+        Ok(())
+    }
 }

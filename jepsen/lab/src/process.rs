@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use crate::capture::Capture;
 use crate::owner::{Alive, COOKIE, Owner, alive, marked, next_number};
+use crate::wait::patience;
 use crate::{Host, LabError, Result, until};
 
 /// How long a killed process may take to be gone.
@@ -156,6 +157,23 @@ impl Process {
         self.tree().into_iter().filter(|pid| *pid != self.pid).collect()
     }
 
+    /// Its descendants that live and have this word on their command line.
+    pub fn children_running(&self, word: &str) -> Vec<i32> {
+        let runs = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|one| one == word.as_bytes())
+        };
+        self.children().into_iter().filter(runs).collect()
+    }
+
+    /// Sends a signal to those of these processes that are its own and live; which those were.
+    pub fn signal_some(&self, pids: &[i32], signal: Signal) -> Vec<i32> {
+        let mut own = self.tree();
+        own.retain(|pid| pids.contains(pid));
+        own.retain(|pid| kill(Pid::from_raw(*pid), signal).is_ok());
+        own
+    }
+
     /// Sends a signal to the program alone.
     pub fn kill(&self, signal: Signal) -> Result<()> {
         // While the status is locked the pid can't be collected, hence not be reused.
@@ -181,22 +199,32 @@ impl Process {
 
     /// Kills the program and its descendants, and returns when none is left.
     pub fn kill_tree(&self) -> Result<()> {
+        // One amid an exec has no environment for a moment, and so is not seen by its cookie.
+        let mut unseen = 0;
         until(&format!("all processes of {} to be gone", self.label), END_LIMIT, || {
-            self.signal_tree(Signal::SIGKILL).is_empty().then_some(())
+            let gone = self.signal_tree(Signal::SIGKILL).is_empty();
+            unseen = if gone { unseen + 1 } else { 0 };
+            (unseen == 2).then_some(())
         })?;
         self.wait(END_LIMIT).map(drop)
     }
 
     /// Stops the program and its descendants, and returns when none of them can run.
     pub fn freeze_tree(&self) -> Result<()> {
-        // A stop reaches a process in an uninterruptible wait (`D`) only at its end, but before
-        // any code of its own; and the wait of a vfork for a child stopped short has no end.
-        let rests = |now: Alive| matches!(now.state, 'T' | 't' | 'D' | 'Z' | 'X');
         until(&format!("all processes of {} to stop", self.label), END_LIMIT, || {
             self.signal_tree(Signal::SIGSTOP);
             let tree = marked(&self.cookie);
             tree.iter().all(|process| alive(process.pid).is_none_or(rests)).then_some(())
         })
+    }
+
+    /// Stops these of its processes, and returns when none of them can run; which those are.
+    pub fn freeze_some(&self, pids: &[i32]) -> Result<Vec<i32>> {
+        let own = self.signal_some(pids, Signal::SIGSTOP);
+        until(&format!("processes of {} to stop", self.label), END_LIMIT, || {
+            own.iter().all(|pid| alive(*pid).is_none_or(rests)).then_some(())
+        })?;
+        Ok(own)
     }
 
     /// Lets them go on.
@@ -211,6 +239,7 @@ impl Process {
 
     /// Waits for the program's end.
     pub fn wait(&self, limit: Duration) -> Result<ExitStatus> {
+        let limit = patience(limit);
         let deadline = Instant::now() + limit;
         let mut status = self.exit.status();
         loop {
@@ -244,6 +273,7 @@ impl Process {
 
     /// Waits for a line that contains `text` and was printed after `mark`.
     pub fn wait_for_line_after(&self, mark: usize, text: &str, limit: Duration) -> Result<String> {
+        let limit = patience(limit);
         self.output.wait(mark, limit, |line| line.contains(text)).ok_or_else(|| {
             let output = self.output();
             let last = output[output.len().saturating_sub(15)..].join("\n  ");
@@ -251,6 +281,12 @@ impl Process {
             LabError::Timeout { what, limit }
         })
     }
+}
+
+/// A stop reaches a process in an uninterruptible wait (`D`) only at its end, but before any code
+/// of its own; and the wait of a vfork for a child stopped short has no end.
+fn rests(now: Alive) -> bool {
+    matches!(now.state, 'T' | 't' | 'D' | 'Z' | 'X')
 }
 
 impl Drop for Process {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cluster::{Cluster, Plan};
 use crate::peers::nginx::Nginx;
+use crate::vm::inside;
 use crate::{Host, LabError, Lan, Result, find_binary, until};
 
 /// Enough for every retry of every check, on a machine ten times slower than this one.
@@ -61,9 +62,11 @@ fn prepare(host: &Host, vip: &str, mode: Mode) -> Result<()> {
     made.map(drop)
 }
 
-/// The plan of three directors in this network.
+/// The plan of three directors in this network. An emulated machine is too slow for leases of a
+/// second: it is given longer ones, or the VIP would move in the midst of what is tested.
 pub fn plan(subnet: &'static str, interface: &'static str) -> Result<Plan> {
-    Ok(Plan { subnet, interface, ..Plan::new(find_binary()?) })
+    let profile = if inside() { "wan" } else { "default" };
+    Ok(Plan { subnet, interface, profile, ..Plan::new(find_binary()?) })
 }
 
 /// What the client gets from the VIP: the name of a real server, if anybody answers.
@@ -108,14 +111,29 @@ pub fn rows(lines: &[(&str, &str, &str)]) -> Vec<Row> {
     rows
 }
 
+/// Waits until whoever holds the instance has this table and no other director has any service, and
+/// tells who. The first that is given it may be slow, and another takes its place.
+pub fn wait_for_holders_table(cluster: &Cluster, instance: &str, wanted: &[Row]) -> Result<usize> {
+    wait_for_only_table(cluster, || cluster.holder(instance), wanted)
+}
+
 /// Waits until the director's table is this one, and no other director has any service.
 pub fn wait_for_table(cluster: &Cluster, holder: usize, wanted: &[Row]) -> Result<()> {
+    wait_for_only_table(cluster, || Some(holder), wanted).map(drop)
+}
+
+fn wait_for_only_table(
+    cluster: &Cluster,
+    whose: impl Fn() -> Option<usize>,
+    wanted: &[Row],
+) -> Result<usize> {
     let mut last = Vec::new();
     let seen = until("the holder's table", LATER, || {
+        let holder = whose()?;
         last = table(cluster, holder).ok()?;
-        (last == wanted).then_some(())
+        (last == wanted).then_some(holder)
     });
-    seen.map_err(|error| {
+    let holder = seen.map_err(|error| {
         LabError::Argument(format!("{error}\n  wanted {wanted:?}\n  is {last:?}"))
     })?;
     for other in
@@ -127,7 +145,7 @@ pub fn wait_for_table(cluster: &Cluster, holder: usize, wanted: &[Row]) -> Resul
             return Err(LabError::Argument(format!("{name} has services, and holds nothing")));
         }
     }
-    Ok(())
+    Ok(holder)
 }
 
 /// Directors with a second network behind them, and three real servers there that are reached by
@@ -142,11 +160,17 @@ pub struct NatSite {
 impl NatSite {
     pub const VIP: &'static str = "192.168.1.100";
     pub const INSTANCE: &'static str = "VI_1";
+    pub const SUBNET: &'static str = "192.168.1.0/24";
     const GATEWAY: &'static str = "10.9.0.254";
 
     /// Nothing is configured yet.
     pub fn start() -> Result<NatSite> {
-        let cluster = Cluster::start(&plan("192.168.1.0/24", "eth0")?)?;
+        NatSite::of(&plan(Self::SUBNET, "eth0")?)
+    }
+
+    /// With these directors, whose network must be [`SUBNET`](Self::SUBNET).
+    pub fn of(plan: &Plan) -> Result<NatSite> {
+        let cluster = Cluster::start(plan)?;
         let back = Lan::new("back", "10.9.0.0/24", None)?;
         for (nth, node) in (11..).zip(cluster.nodes()) {
             back.attach(&node.host, "eth1", nth)?;

@@ -30,6 +30,8 @@ pub struct Swept {
     pub namespaces: Vec<String>,
     /// Directories of BPF pins that were removed.
     pub pins: Vec<PathBuf>,
+    /// File systems that were unmounted.
+    pub disks: Vec<PathBuf>,
 }
 
 /// Ends processes, then removes namespaces and pins, of owners that no longer live.
@@ -43,6 +45,7 @@ pub fn sweep() -> Swept {
             swept.processes.push(process.pid);
         }
     }
+    swept.disks = crate::disk::sweep(&std::env::temp_dir());
     for name in names(NAMES) {
         let owner = name.strip_prefix(PREFIX).and_then(Owner::parse).map(|(owner, _)| owner);
         if owner.is_some_and(|owner| !owner.is_alive()) {

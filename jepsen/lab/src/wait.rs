@@ -19,13 +19,21 @@ pub(crate) fn clock_ns(clock: ClockId) -> u64 {
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
+/// The emulated machine takes so many times as long for everything, and longer on a busy one.
+const SLOWER_INSIDE: u32 = 5;
+
+/// How long to wait here for what takes at most `limit` elsewhere.
+pub(crate) fn patience(limit: Duration) -> Duration {
+    if crate::vm::inside() { limit * SLOWER_INSIDE } else { limit }
+}
+
 /// Looks until `condition` yields something; fails after `limit`, naming `what` was awaited.
 pub fn until<T>(
     what: &str,
     limit: Duration,
     mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T> {
-    let start = Instant::now();
+    let (start, limit) = (Instant::now(), patience(limit));
     loop {
         if let Some(found) = condition() {
             return Ok(found);

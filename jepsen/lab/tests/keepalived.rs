@@ -100,3 +100,18 @@ fn a_planned_stop_moves_the_address_with_one_outage_and_no_duplicate() -> Result
     assert_eq!(seen.duplicates(pair.vip, Returns::AtMost(0)), []);
     Ok(())
 }
+
+#[test]
+fn its_checker_alone_removes_and_adds_with_or_without_ipvs() -> Result<()> {
+    let host = Host::new("checker")?;
+    let keepalived = Keepalived::check(
+        &host,
+        "virtual_server 10.81.0.100 80 {\n delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n \
+         real_server 127.0.0.1 8080 {\n TCP_CHECK {\n connect_timeout 1\n retry 0\n }\n }\n}\n",
+    )?;
+    keepalived.process().wait_for_line("Removing service [127.0.0.1]:tcp:8080", LIMIT)?;
+    let listener = host.enter(|| std::net::TcpListener::bind("127.0.0.1:8080"))?;
+    assert!(listener.is_ok(), "{listener:?}");
+    keepalived.process().wait_for_line("Adding service [127.0.0.1]:tcp:8080", LIMIT)?;
+    Ok(())
+}

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use leasehold_lab::cluster::Cluster;
+use leasehold_lab::cluster::{Cluster, Plan};
 use leasehold_lab::site::{LATER, Mode, NatSite, RealServer, ask, plan};
 use leasehold_lab::{Lan, Result, now_ns, until};
 
@@ -68,13 +68,15 @@ impl Site {
         } else {
             ""
         };
+        // What is measured is what ships.
+        let plan = Plan { profile: "default", ..plan(NatSite::SUBNET, "eth0")? };
         if kind == Kind::Nat {
-            let site = NatSite::start()?;
+            let site = NatSite::of(&plan)?;
             let config = format!("{global}{}", NatSite::config("rr", [1, 1, 1], ""));
             site.cluster.apply("toml", &config)?;
             return Ok(Site { cluster: site.cluster, _real: site.real, _back: Some(site.back) });
         }
-        let cluster = Cluster::start(&plan("192.168.1.0/24", "eth0")?)?;
+        let cluster = Cluster::start(&plan)?;
         let (name, mode) = match kind {
             Kind::Tunnel => ("TUN", Mode::Tunnel),
             Kind::Nat | Kind::Direct => ("DR", Mode::Direct),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use leasehold_lab::cluster::{Cluster, Fault, Plan, instance, try_fault};
 use leasehold_lab::peers::keepalived::{Keepalived, Vrrp};
-use leasehold_lab::{End, Host, LabError, Lan, Port, Result, Returns, Signal, now_ns, until};
+use leasehold_lab::{End, Host, LabError, Lan, Port, Result, Returns, Signal, now_ns};
 
-use super::spread;
+use super::{pass, spread};
 
 const INSTANCE: &str = "VI_1";
 const VIP: &str = "192.168.1.100";
@@ -131,11 +131,6 @@ fn keepalived_once(version: u8, advert_int: f64, fault: PeerFault) -> Result<(f6
     let seen = observer.stop()?;
     let outage = seen.outage(vip, fault_at).map_or(0.0, |one| one.length_ns as f64 / 1e6);
     Ok((outage, seen.duplicates(vip, Returns::AtMost(0)).len() as f64))
-}
-
-fn pass(span: Duration) -> Result<()> {
-    let end = now_ns() + u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    until("time to pass", span + SOON, || (now_ns() >= end).then_some(()))
 }
 
 fn vip() -> Result<IpAddr> {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_lab::cluster::{Cluster, Plan, SOON, instance};
-use leasehold_lab::{Host, LabError, Result, now_ns, until};
+use leasehold_lab::{Host, LabError, Result, now_ns};
+
+use super::pass;
+use super::usage::{rss_mib, ticks};
 
 /// How long the cost is measured.
 const SPAN: Duration = Duration::from_secs(10);
@@ -62,8 +65,7 @@ pub fn cost(binary: PathBuf, vips: u16) -> Result<Cost> {
     let pid = cluster.daemon(holder)?.pid();
     let wire = Wire::of(&cluster.nodes()[holder].host)?;
     let (start, from) = (ticks(pid)?, now_ns());
-    let end = from + u64::try_from(SPAN.as_nanos()).unwrap_or(u64::MAX);
-    until("time to pass", SPAN + SOON, || (now_ns() >= end).then_some(()))?;
+    pass(SPAN)?;
     let used = (ticks(pid)? - start) as f64 / 100.0;
     let elapsed = (now_ns() - from) as f64 / 1e9;
     let passed = Wire::of(&cluster.nodes()[holder].host)?;
@@ -125,25 +127,4 @@ fn netlink_rate(cluster: &Cluster, holder: usize) -> Result<Option<f64>> {
     }
     let counted = cluster.client.run("sh", &["-c", &script])?;
     Ok(counted.trim().parse::<f64>().ok().map(|count| count / TRACED.as_secs_f64()))
-}
-
-/// User and system time of a process, in ticks of 10 ms (proc(5), fields 14 and 15).
-fn ticks(pid: i32) -> Result<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| LabError::Argument(format!("{path}: {error}")))?;
-    let after_name = text.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let field = |nth: usize| fields.get(nth).and_then(|one| one.parse::<u64>().ok()).unwrap_or(0);
-    Ok(field(11) + field(12))
-}
-
-fn rss_mib(pid: i32) -> Result<f64> {
-    let path = format!("/proc/{pid}/status");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| LabError::Argument(format!("{path}: {error}")))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib =
-        line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| LabError::Argument(format!("{path}: no VmRSS")))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_raft_core::lease::{Acknowledgements, Grantor, Holder, Timing};
@@ -150,7 +151,7 @@ pub(super) fn replay(log: &[Item]) -> State {
         state.members.insert(id(node), member);
     }
     let mut index = 0;
-    let apply = Command::Apply { config: config(false), if_revision: None };
+    let apply = Command::Apply { config: Arc::new(config(false)), if_revision: None, note: None };
     for command in std::iter::once(apply).chain(log.iter().map(command)) {
         index += 1;
         state.apply(index, &Entry { at_unix_ms: 0, command });
@@ -169,7 +170,9 @@ fn command(item: &Item) -> Command {
             Command::Handover { group, epoch, to: id(to), cause }
         }
         Item::Started { node, incarnation } => Command::Started { node: id(node), incarnation },
-        Item::Move => Command::Apply { config: config(true), if_revision: None },
+        Item::Move => {
+            Command::Apply { config: Arc::new(config(true)), if_revision: None, note: None }
+        }
         Item::Retired(items) => {
             let retiring = |(address, group, epoch, holder, index)| Retiring {
                 address,
@@ -267,15 +270,8 @@ fn config(moved: bool) -> Config {
             scope: Reach::Global,
         };
         let instance = Instance {
-            virtual_router_id: 1,
-            interface: "eth0".to_owned(),
-            priority: None,
-            advert_int_ms: 1000,
-            authentication: None,
-            preempt: true,
-            preempt_delay_ms: 0,
             virtual_ipaddress: addresses.iter().map(vip).collect(),
-            directors: BTreeMap::new(),
+            ..Instance::new(1, "eth0")
         };
         config.instances.insert(name.to_owned(), instance);
     }

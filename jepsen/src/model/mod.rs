@@ -12,6 +12,7 @@
 //! all kinds, at random.
 
 mod cluster;
+mod planted;
 mod possible;
 mod scope;
 mod steps;
@@ -28,6 +29,7 @@ use stateright::{Checker, CheckerBuilder, Expectation, Model, Property};
 
 pub use cluster::Cluster;
 use cluster::Item;
+pub use planted::{Found, REMOVED, Removed, look};
 pub use scope::{Fault, Scope};
 pub use steps::Action;
 

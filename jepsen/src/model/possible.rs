@@ -48,10 +48,10 @@ impl Lease {
     fn possible_at(&self, cluster: &Cluster, node: usize, actions: &mut Vec<Action>) {
         let budget = self.scope.budget();
         let one = &cluster.nodes[node];
+        if !one.orphans.is_empty() {
+            actions.push(Action::Guard(node));
+        }
         let Some(process) = &one.process else {
-            if !one.orphans.is_empty() {
-                actions.push(Action::Guard(node));
-            }
             actions.push(Action::Restart(node));
             return;
         };
@@ -153,6 +153,8 @@ impl Lease {
             | Fault::NoQuorum
             | Fault::NoDrift
             | Fault::GuardSpeaksFirst
+            | Fault::GuardLetsLive
+            | Fault::NoFence
             | Fault::ReleaseBeforeClose
             | Fault::ForgetfulVoter
             | Fault::NoSelfAcknowledgement

@@ -50,6 +50,10 @@ pub enum Fault {
     NoDrift,
     /// The guard speaks before it closes the fence.
     GuardSpeaksFirst,
+    /// The guard closes and speaks, and the daemon that it took for hung goes on.
+    GuardLetsLive,
+    /// The kernel knows no deadline: what was opened stays open until somebody closes it.
+    NoFence,
     /// A holder says that it released before it closed.
     ReleaseBeforeClose,
     /// A voter that restarted says that it never acknowledged anybody.

@@ -360,6 +360,8 @@ impl Lease {
                     let late = self.fault == Fault::DeadlineFromReceipt;
                     let ttl = timing(self.fault, true).ttl;
                     let deadline = if late { now.after(ttl) } else { deadline };
+                    let heeded = self.fault != Fault::NoFence;
+                    let deadline = if heeded { deadline } else { BootNanos(u64::MAX) };
                     one.fence.insert(group, deadline);
                 }
                 HolderCommand::Close { .. } if self.fault == Fault::ReleaseBeforeClose => {}
@@ -400,7 +402,10 @@ impl Lease {
     fn kill(&self, cluster: &mut Cluster, node: usize) {
         cluster.crashes += 1;
         let one = &mut cluster.nodes[node];
-        if let Some(process) = one.process.take() {
+        // To a guard, one that hangs is as good as dead.
+        let lives = self.fault == Fault::GuardLetsLive;
+        let gone = if lives { one.process.clone() } else { one.process.take() };
+        if let Some(process) = gone {
             one.orphans = process.holder.leases().map(|one| (one.group, one.epoch)).collect();
         }
     }

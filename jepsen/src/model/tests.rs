@@ -62,6 +62,16 @@ fn a_guard_that_speaks_before_it_closes_is_found() {
 }
 
 #[test]
+fn a_guard_that_lets_a_hung_daemon_live_is_found() {
+    finds(Fault::GuardLetsLive, Scope::Crashes, 3);
+}
+
+#[test]
+fn a_kernel_without_deadlines_is_found() {
+    finds(Fault::NoFence, Scope::Silence, 4);
+}
+
+#[test]
 fn a_release_before_the_close_is_found() {
     finds(Fault::ReleaseBeforeClose, Scope::Handover, 2);
 }

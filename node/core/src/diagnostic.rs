@@ -1,7 +1,8 @@
 //! What is wrong with a configuration, where, and what to do about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub struct Place {
     pub column: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
     /// Absent where the configuration did not come from a file.
@@ -48,9 +49,58 @@ impl Diagnostic {
         self
     }
 
+    /// As displayed, and between what and what to do the line of `text` with its place marked.
+    #[must_use]
+    pub fn marked(&self, text: &str) -> String {
+        let plain = self.to_string();
+        let excerpt = self.place.as_ref().and_then(|place| place.excerpt(text));
+        let Some(excerpt) = excerpt else { return plain };
+        match plain.split_once("\n  hint: ") {
+            Some((what, hint)) => format!("{what}\n{excerpt}\n  hint: {hint}"),
+            None => format!("{plain}\n{excerpt}"),
+        }
+    }
+
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+}
+
+/// Of a line that is longer, what stands around the place is shown.
+const EXCERPT: usize = 96;
+
+impl Place {
+    /// The line of `text` that it is in, and below it a mark under the word that begins there.
+    fn excerpt(&self, text: &str) -> Option<String> {
+        let index = usize::try_from(self.line).ok()?.checked_sub(1)?;
+        let line = text.split('\n').nth(index)?.trim_end_matches('\r');
+        let line: Vec<char> = line.chars().collect();
+        let column = usize::try_from(self.column).ok()?.checked_sub(1)?;
+        // What is missing is missing after the last character.
+        if line.is_empty() || column > line.len() {
+            return None;
+        }
+        let indent = line.iter().take_while(|c| c.is_whitespace()).count().min(column);
+        // A tab would move the mark, and what can't be printed might move the screen.
+        let shown = |c: &char| if c.is_control() { ' ' } else { *c };
+        let start = indent.max((column + 1).saturating_sub(EXCERPT / 2));
+        let end = line.len().min(start + EXCERPT).max(column);
+        let excerpt: String = line[start..end].iter().map(shown).collect();
+        let width = word(&line[column..end]).max(1);
+        Some(format!("  | {excerpt}\n  | {:1$}{2}", "", column - start, "^".repeat(width)))
+    }
+}
+
+/// How many characters the word has that begins here: to its closing quote, or to what ends it.
+fn word(rest: &[char]) -> usize {
+    let ends = |c: &char| c.is_whitespace() || "{}[],=()".contains(*c);
+    match rest.first() {
+        Some(quote @ ('"' | '\'')) => {
+            let close = rest.iter().skip(1).position(|c| c == quote);
+            close.map_or(rest.len(), |close| close + 2)
+        }
+        Some(_) | None => rest.iter().take_while(|c| !ends(c)).count(),
     }
 }
 
@@ -83,9 +133,91 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Errors and warnings in the order of the text; those without a place first.
-pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
-    diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+/// Errors that are told, and as many warnings. Nobody reads more, and a text that earns one with
+/// each line is not to fill the memory.
+pub(crate) const MAX_DIAGNOSTICS: usize = 1000;
+
+/// Diagnostics as they are found: each once, and no more than [`MAX_DIAGNOSTICS`] of a severity.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    kept: Vec<Diagnostic>,
+    known: BTreeSet<Diagnostic>,
+    errors: Kept,
+    warnings: Kept,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    count: usize,
+    /// What stands in for those that are not told, at the first of them.
+    more: Option<Diagnostic>,
+}
+
+impl Found {
+    pub(crate) fn push(&mut self, one: Diagnostic) {
+        // A definition that is used again says again what is wrong with it.
+        if self.known.contains(&one) {
+            return;
+        }
+        let kept = match one.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        if kept.count < MAX_DIAGNOSTICS {
+            kept.count += 1;
+            self.known.insert(one.clone());
+            self.kept.push(one);
+        } else if kept.more.is_none() {
+            let Diagnostic { severity, place, .. } = one;
+            let message = too_many(severity);
+            kept.more = Some(Diagnostic { severity, place, message, hint: None });
+        }
+    }
+
+    /// In the order in which they were found.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.kept.iter()
+    }
+
+    /// Whether a warning would not be told.
+    pub(crate) fn is_full_of_warnings(&self) -> bool {
+        self.warnings.count >= MAX_DIAGNOSTICS
+    }
+
+    pub(crate) fn is_full_of_errors(&self) -> bool {
+        self.errors.count >= MAX_DIAGNOSTICS
+    }
+
+    /// Errors and warnings in the order of the text; those without a place first.
+    pub(crate) fn sorted(self) -> Vec<Diagnostic> {
+        let mut all = self.kept;
+        all.extend(self.errors.more);
+        all.extend(self.warnings.more);
+        all.sort_by(|a, b| a.place.cmp(&b.place));
+        all
+    }
+}
+
+impl Extend<Diagnostic> for Found {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, all: I) {
+        all.into_iter().for_each(|one| self.push(one));
+    }
+}
+
+/// What is said in place of what is not told.
+pub(crate) fn too_many(severity: Severity) -> String {
+    format!("there are more than {MAX_DIAGNOSTICS} {severity}s: the others are not shown")
+}
+
+/// Some of the names that there are, for a hint.
+pub(crate) fn some_of<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>) -> String {
+    const SHOWN: usize = 20;
+    let count = names.len();
+    let shown: Vec<String> = names.take(SHOWN).map(|name| name.to_string()).collect();
+    match count.checked_sub(SHOWN) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// The way from the root of a configuration to one value: `["instance", "VI_1", "priority"]`.
@@ -95,7 +227,7 @@ pub(crate) type Path = Vec<String>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     places: BTreeMap<Path, Place>,
-    unread: Vec<Path>,
+    unread: BTreeSet<Path>,
 }
 
 impl Places {
@@ -106,7 +238,7 @@ impl Places {
     /// The value at `path` was reported as unreadable: what is said about the stand-in for it
     /// would only confuse.
     pub(crate) fn put_unread(&mut self, path: &[&str]) {
-        self.unread.push(owned(path));
+        self.unread.insert(owned(path));
     }
 
     /// The list at the root called `list` was sorted: what was at `order[0]` is now the first.
@@ -135,10 +267,49 @@ impl Places {
 
     /// Whether what stands at `path` is what was written there.
     pub(crate) fn was_read(&self, path: &[String]) -> bool {
-        !self.unread.iter().any(|one| one.starts_with(path) || path.starts_with(one))
+        let inside = self.unread.range::<[String], _>((Bound::Included(path), Bound::Unbounded));
+        let around = (0..path.len()).any(|length| self.unread.contains(&path[..length]));
+        !around && !inside.take(1).any(|one| one.starts_with(path))
     }
 }
 
 fn owned(path: &[&str]) -> Path {
     path.iter().map(|step| (*step).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(text: &str, line: u32, column: u32) -> String {
+        let place = Place { file: "a.conf".to_owned(), line, column };
+        Diagnostic::error(Some(place), "no").hint("yes").marked(text)
+    }
+
+    #[test]
+    fn the_word_at_the_place_is_marked() {
+        let text = "a {\n\tpriority \"1 0\" x\n}\n";
+        let expected =
+            "a.conf:2:11: error: no\n  | priority \"1 0\" x\n  |          ^^^^^\n  hint: yes";
+        assert_eq!(marked(text, 2, 11), expected);
+        assert!(marked("key=[1,2]", 1, 6).contains("\n  | key=[1,2]\n  |      ^\n"));
+        assert!(marked("key =\r\n", 1, 6).contains("\n  | key =\n  |      ^\n"));
+        assert!(marked("{", 1, 1).contains("\n  | {\n  | ^\n"));
+    }
+
+    #[test]
+    fn a_place_outside_the_text_marks_nothing() {
+        for (line, column) in [(9, 1), (1, 9), (0, 0), (2, 1), (u32::MAX, u32::MAX)] {
+            assert_eq!(marked("ab\n", line, column).lines().count(), 2, "{line}:{column}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_its_place() {
+        let text = format!("{}here{}", "x".repeat(500), "y".repeat(500));
+        let shown = marked(&text, 1, 501);
+        let lines: Vec<&str> = shown.lines().collect();
+        let at = lines[2].find('^').unwrap();
+        assert!(lines[1][at..].starts_with("here") && lines[1].len() < 110, "{shown}");
+    }
 }

@@ -6,7 +6,13 @@
 
 mod diagnostic;
 pub mod document;
+pub mod edit;
 pub mod keepalived;
+pub mod notify;
 pub mod placement;
+pub mod plan;
+pub mod real_servers;
+pub mod tracking;
+pub mod words;
 
 pub use diagnostic::{Diagnostic, Place, Severity};

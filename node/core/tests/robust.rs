@@ -7,6 +7,45 @@ use proptest::prelude::*;
 const SAMPLE: &str = "\
 global_defs {
     router_id a # comment
+    notification_email {
+        root@localhost
+    }
+    smtp_server 127.0.0.1 25
+    script_user nobody
+    vrrp_garp_interval 0.01
+}
+vrrp_script chk {
+    script \"/bin/check it\"
+    interval 2
+    weight -5
+}
+vrrp_track_process proxy {
+    process haproxy
+}
+track_file drain {
+    file /run/drain
+    init_file 0
+}
+vrrp_sync_group both {
+    group {
+        VI_1
+        VI_2
+    }
+    notify_master \"/bin/up it\" nobody
+}
+vrrp_instance VI_2 {
+    interface eth1
+    virtual_router_id 52
+    version 3
+    unicast_src_ip 10.0.1.1
+    unicast_peer { 10.0.1.2
+    }
+    use_vmac web
+    vmac_xmit_base
+    virtual_ipaddress { 10.0.1.9
+    }
+    virtual_ipaddress_excluded { fd00::9/64
+    }
 }
 $X=10.0.0
 vrrp_instance VI_1 {
@@ -18,7 +57,19 @@ vrrp_instance VI_1 {
     authentication { auth_type PASS
         auth_pass \"a b\"
     }
-    track_script { chk weight -2 }
+    track_script { chk weight -2 reverse }
+    track_interface { eth2 }
+    track_process { proxy }
+    track_file { drain weight 2 }
+    garp_master_delay 3
+    virtual_routes {
+        10.8.0.0/16 via 10.0.0.9 metric 5
+        blackhole 10.9.0.0/16
+    }
+    virtual_rules {
+        from 10.0.0.1 table 100
+    }
+    notify_fault \"/bin/down it\"
     virtual_ipaddress {
         ${X}.1/24 dev eth0 label eth0:1 brd +
         ~SEQ(N, 2, 4) ${X}.${N}/24
@@ -53,6 +104,43 @@ virtual_server 10.0.0.2 443 {
         }
         TCP_CHECK {
             retry 3
+        }
+        SSL_GET {
+            enable_sni
+            url {
+                path /
+                digest 0123456789abcdef0123456789abcdef
+                regex \"a\\\\d$\"
+                regex_options caseless
+                regex_max_offset 9
+            }
+        }
+        SMTP_CHECK {
+            helo_name here
+            host {
+                connect_ip 10.0.0.7
+            }
+        }
+        DNS_CHECK {
+            type A
+            name a.b
+        }
+        UDP_CHECK {
+            payload 0a b
+            require_reply 0X
+            max_reply_length 9
+        }
+        PING_CHECK {
+            bindto 10.0.0.6
+        }
+        MISC_CHECK {
+            misc_path \"/bin/check it\"
+            misc_timeout 3
+            user nobody
+        }
+        FILE_CHECK {
+            track_file drain
+            weight -2 reverse
         }
     }
 }
@@ -126,6 +214,41 @@ fn definitions_that_multiply_come_to_an_end() {
         let (good, _) = import(text);
         assert!(!good);
     }
+}
+
+/// Each is refused where it stands, or told in a part, and none takes long.
+#[test]
+fn what_is_far_too_much_is_refused_with_its_place() {
+    let cases = [
+        ("~SEQ(A,1,60000) ~SEQ(B,1,60000) $C=1\n".to_owned(), "expands without end"),
+        ("~SEQ(A,1,60000) ~SEQ(B,1,60000) x ${A}${B}\n".to_owned(), "more than 6291456 char"),
+        ("a ".repeat(1_600_000), "more than 1572864 words"),
+        (format!("{}{}", "a".repeat(500_000), "\0".repeat(500_000)), "a NUL byte"),
+        (format!("{}\n", "${".repeat(200_000)), "unknown keyword"),
+        ("~SEQ(A,1,5000) vrrp_instance V${A} x\n".to_owned(), "has no { }"),
+        ("$A=aaaaaaaaaaaaaaaaaaaaaaaa\n$A=${A}${A}${A}\n~SEQ(I,1,70000) $A\n".to_owned(), ""),
+        (format!("~LST({{{}}}, {})\n", "A,".repeat(100), "1,".repeat(100)), "is no generator"),
+    ];
+    for (text, expected) in cases {
+        let (good, told) = import(&text);
+        let found = told.iter().find(|one| one.contains(expected));
+        assert!(found.is_some_and(|one| one.contains(".conf:")), "{expected}: {:?}", told.first());
+        assert!(!good || told.iter().all(|one| !one.contains("error")), "{expected}");
+    }
+}
+
+#[test]
+fn of_many_diagnostics_some_are_told() {
+    let (_, told) = import("~SEQ(A,1,5000) keyword${A}\n");
+    let more = told.iter().filter(|one| one.contains("more than 1000 warnings")).count();
+    assert_eq!((more, told.len() < 1100), (1, true), "{}", told.len());
+    let text = "[instance.a]\n".to_owned()
+        + &(0..5000).map(|index| format!("setting{index} = 1\n")).collect::<String>();
+    let (config, told) = document::parse_toml("a.toml", &text);
+    assert!(config.is_none() && told.len() < 1100, "{}", told.len());
+    let text = " ".repeat((16 << 20) + 1);
+    let (config, told) = document::parse_toml("a.toml", &text);
+    assert!(config.is_none() && told[0].to_string().starts_with("a.toml:1:1: error: "), "{told:?}");
 }
 
 #[test]

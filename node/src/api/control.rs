@@ -5,33 +5,34 @@ use leasehold_raft::network::{Channels, tuned};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_model::{Config, NodeId, Revision, Role};
-use leasehold_node_core::document;
+use leasehold_model::{NodeId, Revision, Role};
 use leasehold_proto::control::change_member_request::Change;
 use leasehold_proto::control::control_client::ControlClient;
 use leasehold_proto::control::control_server::Control;
 use leasehold_proto::control::{
     ApplyRequest, ApplyResponse, ChangeMemberRequest, CreateTokenRequest, CreateTokenResponse,
     Done, DrainRequest, ExplainRequest, ExplainResponse, ExportRequest, ExportResponse,
-    KernelTableRequest, KernelTableResponse, MoveRequest, StatusRequest, StatusResponse,
+    HistoryRequest, HistoryResponse, KernelTableRequest, KernelTableResponse, MoveRequest,
+    OverrideRealServerRequest, RollbackRequest, StatusRequest, StatusResponse, WatchRequest,
 };
 use leasehold_raft::identity::{Fingerprint, Token};
-use leasehold_raft::state::{Command, Outcome, State};
+use leasehold_raft::state::{Command, State};
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::serve::MESSAGE_LIMIT;
 use super::status::View;
-use super::{backends, heard, kernel_table};
+use super::{author, forwarded, heard, kernel_table, overrides, watch, written};
 use crate::daemon::situation::unix_ms;
 
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A week.
 const TOKEN_SECONDS_MAX: u64 = 604_800;
 
 /// A new leader is there by then, if there can be one.
-const LEADER_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const LEADER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long `move` and `drain` wait to see it done.
 const DONE_WITHIN: Duration = Duration::from_secs(10);
@@ -47,6 +48,7 @@ pub(crate) struct ControlService {
     pub(crate) channels: Arc<dyn Channels>,
     /// A new leader changes no members before.
     pub(crate) settled: Duration,
+    pub(crate) watching: watch::Watching,
 }
 
 #[tonic::async_trait]
@@ -73,7 +75,7 @@ impl Control for ControlService {
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
         if let Some(mut leader) = self.leader().await? {
-            return leader.explain(request.into_inner()).await;
+            return forwarded::question(leader.explain(request.into_inner()).await);
         }
         let instance = request.into_inner().instance;
         let (json, text) = self.view.explain(&instance).await?;
@@ -84,63 +86,49 @@ impl Control for ControlService {
         &self,
         request: Request<ExportRequest>,
     ) -> Result<Response<ExportResponse>, Status> {
-        if !request.get_ref().local {
-            if let Some(mut leader) = self.leader().await? {
-                return leader.export(request.into_inner()).await;
-            }
-            // Another may lead by now, and have committed what this node has not heard of.
-            self.group.confirm().await.map_err(|error| {
-                Status::unavailable(format!(
-                    "{error}: try again, or see what this node has with `leasehold export --local`"
-                ))
-            })?;
-        }
-        let state = self.state();
-        let toml = document::to_toml(&state.config);
-        Ok(Response::new(ExportResponse { toml, revision: state.revision.0 }))
+        self.read_document(request.into_inner()).await
     }
 
     async fn apply(
         &self,
         request: Request<ApplyRequest>,
     ) -> Result<Response<ApplyResponse>, Status> {
-        let request = request.into_inner();
-        let config: Config = serde_json::from_slice(&request.config)
-            .map_err(|error| Status::invalid_argument(format!("the configuration: {error}")))?;
-        let faults = document::validate(&config);
-        if let Some(fault) = faults.iter().find(|one| one.is_error()) {
-            return Err(Status::invalid_argument(fault.to_string()));
-        }
-        if backends::needs_ipvs(&config) {
-            // Only the leader hears what the directors' kernels have.
-            if let Some(mut leader) = self.leader().await? {
-                return leader.apply(request).await;
-            }
-            let reports = self.view.governor.reports();
-            if let Some(why) = backends::refuse(&config, &self.state(), &reports) {
-                return Err(Status::failed_precondition(why));
-            }
-        }
-        let if_revision = request.if_revision.map(Revision);
-        let warnings = self.warnings(&config);
-        if request.dry_run {
-            return self.dry_run(&config, if_revision, warnings);
-        }
-        let command = Command::Apply { config, if_revision };
-        let proposed = heard(self.group.propose(command).await)?;
-        let Outcome::Applied { revision, changed } = proposed.outcome else {
-            return Err(Status::internal("an apply was answered with something else"));
-        };
-        Ok(Response::new(ApplyResponse { revision: revision.0, changed, warnings }))
+        let author = author::of(&request, &request.get_ref().author).await?;
+        let request = written::read(request.into_inner())?;
+        self.replace(ApplyRequest { author, ..request }).await
+    }
+
+    async fn history(
+        &self,
+        request: Request<HistoryRequest>,
+    ) -> Result<Response<HistoryResponse>, Status> {
+        self.read_history(request.into_inner()).await
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<RollbackRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let author = author::of(&request, &request.get_ref().author).await?;
+        self.roll_back(RollbackRequest { author, ..request.into_inner() }).await
+    }
+
+    type WatchStream = watch::Events;
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<watch::Events>, Status> {
+        self.watching.begin(Revision(request.into_inner().from_revision))
     }
 
     async fn r#move(&self, request: Request<MoveRequest>) -> Result<Response<Done>, Status> {
         if let Some(mut leader) = self.leader().await? {
-            return leader.r#move(request.into_inner()).await;
+            return forwarded::change(leader.r#move(request.into_inner()).await, "status");
         }
         let MoveRequest { instance, to } = request.into_inner();
         let state = self.state();
-        let Some(group) = state.groups.get(&instance).copied() else {
+        let Some(group) = state.group_named(&instance) else {
             return Err(no_instance(&state, &instance));
         };
         let node = named(&state, &to)?;
@@ -172,6 +160,22 @@ impl Control for ControlService {
         Ok(done(format!("{name} holds nothing and will be given nothing")))
     }
 
+    async fn override_real_server(
+        &self,
+        request: Request<OverrideRealServerRequest>,
+    ) -> Result<Response<Done>, Status> {
+        // This node may not have heard yet what is configured.
+        if let Some(mut leader) = self.leader().await? {
+            return forwarded::change(
+                leader.override_real_server(request.into_inner()).await,
+                "status",
+            );
+        }
+        let (command, said) = overrides::wanted(request.get_ref(), &self.state())?;
+        heard(self.group.propose(command).await)?;
+        Ok(done(said))
+    }
+
     async fn create_token(
         &self,
         request: Request<CreateTokenRequest>,
@@ -201,7 +205,7 @@ impl Control for ControlService {
         request: Request<ChangeMemberRequest>,
     ) -> Result<Response<Done>, Status> {
         if let Some(mut leader) = self.leader().await? {
-            return leader.change_member(request.into_inner()).await;
+            return forwarded::change(leader.change_member(request.into_inner()).await, "status");
         }
         let change = request.get_ref().change();
         let name = request.into_inner().node;
@@ -218,9 +222,8 @@ impl Control for ControlService {
                 let mut leader = self.leader().await?.ok_or_else(|| {
                     Status::aborted(format!("{name} was elected once more: try again"))
                 })?;
-                leader
-                    .change_member(ChangeMemberRequest { node: name, change: change.into() })
-                    .await
+                let request = ChangeMemberRequest { node: name, change: change.into() };
+                forwarded::change(leader.change_member(request).await, "status")
             }
             Change::Demote => {
                 heard(self.group.propose(Command::Vote { node, votes: false }).await)?;
@@ -241,13 +244,13 @@ impl Control for ControlService {
 }
 
 impl ControlService {
-    fn state(&self) -> Arc<State> {
+    pub(super) fn state(&self) -> Arc<State> {
         self.group.state().borrow().clone()
     }
 
     /// The leader, where another node leads: it alone hears the members. Waits for one that is
     /// being elected.
-    async fn leader(&self) -> Result<Option<ControlClient<Channel>>, Status> {
+    pub(super) async fn leader(&self) -> Result<Option<ControlClient<Channel>>, Status> {
         let mut leadership = self.group.leadership();
         let until = Instant::now() + LEADER_WITHIN;
         loop {
@@ -276,31 +279,9 @@ impl ControlService {
         let endpoint = tuned(endpoint, self.group.silence()).timeout(FORWARD_WITHIN);
         let channel = endpoint.connect().await;
         let channel = channel.map_err(|error| anyhow::anyhow!("{}", crate::cli::cause(&error)))?;
-        Ok(ControlClient::new(channel))
-    }
-
-    fn dry_run(
-        &self,
-        config: &Config,
-        if_revision: Option<Revision>,
-        warnings: Vec<String>,
-    ) -> Result<Response<ApplyResponse>, Status> {
-        let state = self.state();
-        if let Some(expected) = if_revision
-            && expected != state.revision
-        {
-            let why =
-                format!("the configuration is at revision {}, not {expected}", state.revision);
-            return Err(Status::failed_precondition(why));
-        }
-        let changed = *config != *state.config;
-        Ok(Response::new(ApplyResponse { revision: state.revision.0, changed, warnings }))
-    }
-
-    fn warnings(&self, config: &Config) -> Vec<String> {
-        let state = self.state();
-        let names = state.members.values().map(|member| member.name.clone()).collect();
-        document::check_directors(config, &names).iter().map(ToString::to_string).collect()
+        Ok(ControlClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT))
     }
 
     /// This node, which leads, hands leadership over before it loses its vote.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use leasehold_dataplane::ipvs::{Ipvs, key, model_forward};
+use leasehold_dataplane::ipvs::{Ipvs, key};
 use leasehold_dataplane::service::Key;
-use leasehold_ipvs::{DestinationStatus, Error, Persistence, ServiceStatus, Stats};
+use leasehold_ipvs::{DestinationStatus, Error, Forward, Persistence, ServiceStatus, Stats};
 use leasehold_model::Config;
 use serde_json::{Value, json};
 
@@ -31,9 +31,10 @@ pub(super) fn read(config: &Config) -> Result<Value, Error> {
 /// The instance that each configured service belongs to.
 fn owners(config: &Config) -> BTreeMap<Key, &str> {
     let mut owners = BTreeMap::new();
+    let homes = config.homes();
     for server in &config.virtual_servers {
-        for entrance in config.entrances(server) {
-            if let Some(instance) = config.instance_for(server, entrance) {
+        for (entrance, instance) in homes.of_server(server) {
+            if let Some(instance) = instance {
                 owners.insert(Key::new(entrance, server.protocol), instance);
             }
         }
@@ -83,11 +84,14 @@ fn service(
 
 fn destination(one: &DestinationStatus) -> Value {
     let is = one.destination;
-    let forward = model_forward(is.forward).map_or("Local", |forward| match forward {
-        leasehold_model::Forward::Nat => "Masq",
-        leasehold_model::Forward::Dr => "Route",
-        leasehold_model::Forward::Tun(_) => "Tunnel",
-    });
+    let forward = match is.forward {
+        Forward::Masquerade => "Masq",
+        Forward::Direct => "Route",
+        Forward::Tunnel(..) => "Tunnel",
+        Forward::Local => "Local",
+        Forward::Bypass => "Bypass",
+        Forward::Other { .. } => "Other",
+    };
     json!({
         "address": is.address.to_string(),
         "forward": forward,

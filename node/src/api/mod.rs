@@ -1,14 +1,22 @@
 //! The services this node offers: to its peers, to strangers with a token, and to clients.
 
 pub(crate) mod admission;
+mod author;
 mod backends;
 pub(crate) mod control;
 mod door;
+mod forwarded;
 mod kernel_table;
 pub(crate) mod lease;
+mod overrides;
+mod revise;
+mod revisions;
 pub(crate) mod serve;
+pub(crate) mod standard;
 pub(crate) mod status;
 mod virtual_servers;
+pub(crate) mod watch;
+mod written;
 
 use leasehold_raft::group::ProposeError;
 use leasehold_raft::state::Outcome;
@@ -23,6 +31,9 @@ pub(crate) fn heard(
     match result {
         Ok(proposed) => match &proposed.outcome {
             Outcome::Refused(why) => Err(Status::failed_precondition(why.clone())),
+            Outcome::Conflict { expected, in_force, origin } => {
+                Err(revise::conflict(*expected, *in_force, origin.as_ref()))
+            }
             Outcome::Stale => Err(Status::aborted("it was about a lease that is over")),
             Outcome::Done | Outcome::Applied { .. } | Outcome::Admitted { .. } => Ok(proposed),
         },

@@ -1,20 +1,26 @@
 //! The status document and `explain`.
 
+use std::collections::BTreeMap;
+
 use crate::Group;
 use leasehold_dataplane::fence::boot_now;
-use leasehold_dataplane::service::Health;
-use leasehold_model::NodeId;
+use leasehold_dataplane::vrrp::wire::Reason;
+use leasehold_model::{GroupId, NodeId, Role};
 use leasehold_node_core::placement;
-use leasehold_raft::state::Lease;
+use leasehold_node_core::real_servers::{self, Witness};
+use leasehold_raft::state::{Lease, State};
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tonic::Status;
 
 use super::control::no_instance;
-use super::virtual_servers::{self, Loads};
+use super::virtual_servers;
+use crate::daemon::director::Seen;
 use crate::daemon::governor;
+use crate::daemon::lateness::Lateness;
 use crate::daemon::lease_thread::OpenLeases;
 use crate::daemon::situation::Situation;
+use crate::daemon::vrrp_thread::InstanceView;
 
 /// What this node can say of the cluster and of itself.
 #[derive(Clone)]
@@ -23,17 +29,19 @@ pub(crate) struct View {
     pub(crate) group: Group,
     pub(crate) governor: governor::Handle,
     pub(crate) open: watch::Receiver<OpenLeases>,
-    pub(crate) lateness: watch::Receiver<u64>,
-    pub(crate) health: watch::Receiver<Health>,
-    pub(crate) loads: watch::Receiver<Loads>,
+    pub(crate) lateness: watch::Receiver<Lateness>,
+    pub(crate) seen: Seen,
 }
 
 impl View {
     pub(crate) fn status(&self) -> Value {
         let state = self.group.state().borrow().clone();
         let leadership = self.group.leadership().borrow().clone();
-        let leader = leadership.leader.and_then(|id| state.members.get(&id));
+        let last_leader = leadership.leader.and_then(|id| state.members.get(&id));
+        let last_leader = last_leader.map(|one| &one.name);
+        let heard_ms = self.group.leader_heard_ago().map(|ago| ago.as_millis());
         let voters = self.group.members().voters;
+        let witnesses = self.witnesses(&state);
         let nodes: Vec<_> = state
             .members
             .iter()
@@ -43,15 +51,17 @@ impl View {
                     "role": member.role, "voter": voters.contains_key(id),
                     "state": self.node_state(*id, member.drained, leadership.is_leader),
                     "drained": member.drained,
+                    "real_servers_down": down_count(&witnesses, &member.name),
                 })
             })
             .collect();
+        // Copies: nobody waits for this to be written out.
+        let vrrp = self.seen.vrrp.borrow().clone();
         let instances: Vec<_> = state
             .instances()
             .map(|(name, group, instance, lease)| {
                 let vips: Vec<_> = instance
-                    .virtual_ipaddress
-                    .iter()
+                    .vips()
                     .map(|vip| format!("{}/{}", vip.address, vip.prefix))
                     .collect();
                 let (held, left) = self.lease_state(group, lease);
@@ -60,20 +70,45 @@ impl View {
                     "holder": lease.holder.and_then(|id| state.members.get(&id)).map(|one| &one.name),
                     "state": held, "lease_ms_left": left,
                     "since_unix_ms": lease.since_unix_ms, "cause": lease.cause,
+                    "vrrp": vrrp.instances.get(name).map(adverts),
                 })
             })
             .collect();
-        // Copies: nobody waits for this to be written out.
-        let (health, loads) = (self.health.borrow().clone(), self.loads.borrow().clone());
-        let servers = virtual_servers::describe(&state.config, &health, &loads);
+        let health = self.seen.health.borrow().clone();
+        let loads = self.seen.loads.borrow().clone();
+        let servers = virtual_servers::describe(&virtual_servers::Facts {
+            config: &state.config,
+            overrides: &state.overrides,
+            health: &health,
+            loads: &loads,
+            witnesses: &witnesses,
+        });
         json!({
             "cluster": {
-                "id": state.cluster, "leader": leader.map(|one| &one.name),
+                "id": state.cluster, "leader": last_leader.filter(|_| self.group.has_leader()),
+                "last_leader": last_leader, "leader_heard_ms_ago": heard_ms,
                 "term": leadership.term, "revision": state.revision, "applied": state.applied,
             },
-            "node": { "id": self.node, "lease_thread_max_late_ns": *self.lateness.borrow() },
+            "node": { "id": self.node, "lease_thread_late": self.lateness.borrow().json() },
             "nodes": nodes, "instances": instances, "virtual_servers": servers,
+            "vrrp_unknown": by_reason(&vrrp.unknown),
         })
+    }
+
+    /// What the checks of each director find, as far as it is known here: only the leader hears
+    /// the others.
+    fn witnesses<'a>(&self, state: &'a State) -> Vec<Witness<'a>> {
+        let reports = self.governor.reports();
+        let directors = state.members.iter().filter(|(_, one)| one.role == Role::Director);
+        let witness = |(id, member): (&NodeId, &'a leasehold_raft::state::Member)| {
+            let down = if *id == self.node {
+                self.seen.down.borrow().clone()
+            } else {
+                reports.get(*id).and_then(|one| one.eligibility.down.clone())
+            };
+            Witness { name: &member.name, down }
+        };
+        directors.map(witness).collect()
     }
 
     /// Only the leader hears members; others know of nobody but themselves.
@@ -90,11 +125,7 @@ impl View {
     }
 
     /// The holder itself knows its deadline; others know what the log says.
-    fn lease_state(
-        &self,
-        group: leasehold_model::GroupId,
-        lease: &Lease,
-    ) -> (&'static str, Option<u128>) {
+    fn lease_state(&self, group: GroupId, lease: &Lease) -> (&'static str, Option<u128>) {
         match lease.holder {
             None => ("unassigned", None),
             Some(holder) if holder != self.node => ("assigned", None),
@@ -111,16 +142,29 @@ impl View {
 
     pub(crate) async fn explain(&self, instance: &str) -> Result<(String, String), Status> {
         let state = self.group.state().borrow().clone();
-        let Some(group) = state.groups.get(instance).copied() else {
+        let Some(group) = state.group_named(instance) else {
             return Err(no_instance(&state, instance));
         };
         let (answer, told) = oneshot::channel();
         self.governor.send(governor::Request::Explain { group, answer }).await;
         let told =
             told.await.map_err(|_| Status::unavailable("this node does not lead any more"))?;
-        let json = serde_json::to_string(&told)
+        let disagreements = self.disagreements(&state, group);
+        let encoded = serde_json::to_value(&told).and_then(|mut json| {
+            json["disagreements"] = serde_json::to_value(&disagreements)?;
+            serde_json::to_string(&json)
+        });
+        let json = encoded
             .map_err(|error| Status::internal(format!("encoding the explanation: {error}")))?;
-        Ok((json, told.to_string()))
+        Ok((json, told.to_string() + &real_servers::text(&disagreements)))
+    }
+
+    /// Where directors do not see the real servers of this group alike.
+    fn disagreements(&self, state: &State, group: GroupId) -> Vec<real_servers::Disagreement> {
+        let holder = state.leases.get(&group).and_then(|lease| lease.holder);
+        let holder = holder.and_then(|id| state.members.get(&id)).map(|one| one.name.as_str());
+        let served = |instance: &str| state.groups.get(instance) == Some(&group);
+        real_servers::disagreements(&state.config, &self.witnesses(state), holder, served)
     }
 
     /// Refuses a move that the leader knows to be futile.
@@ -130,7 +174,7 @@ impl View {
         let situation = Situation::new(&state, &reports, |_, _| false);
         let (directors, slots) = (situation.directors(), situation.slots());
         let director = directors.iter().find(|one| one.node == node);
-        let slot = slots.iter().find(|one| one.name == instance);
+        let slot = slots.iter().find(|one| Some(one.group) == state.group_named(instance));
         let (Some(director), Some(slot)) = (director, slot) else {
             return Err(no_instance(&state, instance));
         };
@@ -139,4 +183,25 @@ impl View {
             None => Ok(()),
         }
     }
+}
+
+/// How many real servers a member finds down; absent where it is not known here.
+fn down_count(witnesses: &[Witness<'_>], name: &str) -> Option<usize> {
+    let down = witnesses.iter().find(|one| one.name == name)?.down.as_ref()?;
+    Some(down.named.len() + usize::try_from(down.unnamed).unwrap_or(usize::MAX))
+}
+
+/// What this node counted of an instance's adverts.
+fn adverts(one: &InstanceView) -> Value {
+    json!({
+        "sent": one.sent, "heard": one.heard, "dropped": by_reason(&one.dropped),
+        "unsent": one.unsent,
+        "foreign_master": one.foreign.map(|(source, priority)| {
+            json!({ "address": source, "priority": priority })
+        }),
+    })
+}
+
+fn by_reason(counts: &BTreeMap<Reason, u64>) -> Value {
+    counts.iter().map(|(reason, count)| (reason.name().to_owned(), json!(count))).collect()
 }

@@ -4,40 +4,43 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leasehold_dataplane::service::{Existing, Health, Key, Load};
-use leasehold_model::{Config, Forward, RealServer, Service, TunnelKind, VirtualServer};
+use leasehold_model::{
+    Config, Forward, Homes, Overrides, RealName, RealServer, Service, TunnelKind, VirtualServer,
+};
+use leasehold_node_core::real_servers::{Sight, Witness, sight};
 use serde_json::{Value, json};
 
 /// What the kernel of this node had at the last look. Empty where it holds nothing.
 pub(crate) type Loads = Arc<BTreeMap<Key, Existing>>;
 
-pub(super) fn describe(config: &Config, health: &Health, loads: &Loads) -> Vec<Value> {
-    config.virtual_servers.iter().map(|one| server(config, one, health, loads)).collect()
+/// What there is to say of virtual servers, and who says it.
+pub(super) struct Facts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) overrides: &'a Overrides,
+    /// What this node's checks find.
+    pub(super) health: &'a Health,
+    pub(super) loads: &'a Loads,
+    /// What the checks of each director find, as far as it is known here.
+    pub(super) witnesses: &'a [Witness<'a>],
 }
 
-fn server(config: &Config, server: &VirtualServer, health: &Health, loads: &Loads) -> Value {
-    let entrances = config.entrances(server);
-    let keys: Vec<Key> = entrances.iter().map(|at| Key::new(*at, server.protocol)).collect();
-    let instances: Vec<_> =
-        entrances.iter().filter_map(|at| config.instance_for(server, *at)).collect();
-    let quorum = health.has_quorum(server);
-    let real = |one: &RealServer| {
-        let up = health.is_up(server, one);
-        let load = load(&keys, one, loads);
-        json!({
-            "address": one.address.to_string(),
-            "weight": one.weight,
-            "state": if up { "up" } else { "down" },
-            "checks": one.checks.len(),
-            "forward": forward(one.lb_kind.unwrap_or(server.lb_kind)),
-            "active": load.map(|load| load.active),
-            "inactive": load.map(|load| load.inactive),
-        })
-    };
+pub(super) fn describe(facts: &Facts<'_>) -> Vec<Value> {
+    let homes = facts.config.homes();
+    facts.config.virtual_servers.iter().map(|one| server(facts, &homes, one)).collect()
+}
+
+fn server(facts: &Facts<'_>, homes: &Homes<'_>, server: &VirtualServer) -> Value {
+    let entrances = homes.of_server(server);
+    let keys: Vec<Key> = entrances.iter().map(|(at, _)| Key::new(*at, server.protocol)).collect();
+    let instances: Vec<_> = entrances.iter().filter_map(|(_, instance)| *instance).collect();
+    let quorum = facts.health.has_quorum(server);
+    let real = |one: &RealServer| real_server(facts, server, one, load(&keys, one, facts.loads));
     let protocol = match server.service {
         Service::Fwmark(_) => "fwmark",
         Service::Address(_) | Service::Group(_) => server.protocol.name(),
     };
     json!({
+        "name": server.name(),
         "address": address(&server.service),
         "protocol": protocol,
         "instances": dedup(instances),
@@ -48,6 +51,40 @@ fn server(config: &Config, server: &VirtualServer, health: &Health, loads: &Load
             "address": one.address.to_string(), "serves": !quorum,
         })),
         "real_servers": server.real_servers.iter().map(real).collect::<Vec<_>>(),
+    })
+}
+
+fn real_server(
+    facts: &Facts<'_>,
+    server: &VirtualServer,
+    real: &RealServer,
+    load: Option<Load>,
+) -> Value {
+    let name = RealName::new(server, real.address);
+    let word = facts.overrides.get(&name).copied();
+    let effective = facts.health.effective(server, real, facts.overrides);
+    let (mut down_for, mut up_for) = (Vec::new(), Vec::new());
+    // With ha_suspend one who does not hold it does not look.
+    let witnesses = if server.ha_suspend { &[] } else { facts.witnesses };
+    for witness in witnesses {
+        match sight(witness.down.as_ref(), &name) {
+            Sight::Down(why) => down_for.push(json!({ "director": witness.name, "why": why })),
+            Sight::Up => up_for.push(witness.name),
+            Sight::Unknown => {}
+        }
+    }
+    json!({
+        "address": real.address.to_string(),
+        "weight": effective.weight,
+        "configured_weight": real.weight,
+        "state": effective.standing.word(),
+        "override": word.map(|word| word.to_string()),
+        "down_for": down_for,
+        "up_for": up_for,
+        "checks": real.checks.len(),
+        "forward": forward(real.lb_kind.unwrap_or(server.lb_kind)),
+        "active": load.map(|load| load.active),
+        "inactive": load.map(|load| load.inactive),
     })
 }
 

@@ -5,7 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_raft::lease::Profile;
-use leasehold_raft::store::EngineKind;
+
+use super::revisions::{Diff, History, Rollback};
+
+use super::words::{
+    AddInstance, AddRealServer, AddVirtualServer, RmInstance, RmRealServer, RmVirtualServer,
+    SetGlobal, SetInstance, SetRealServer, SetVirtualServer,
+};
 
 /// Virtual IPs on a lease: a replacement for the keepalived and LVS pair without split brain.
 #[derive(Debug, Parser)]
@@ -58,12 +64,14 @@ pub(super) enum Command {
     Apply(Apply),
     /// Print one cluster configuration, made of each node's keepalived.conf.
     Import(Import),
-    /// Print the configuration in force as TOML.
-    Export {
-        /// What this node has, which may be old: for when there is no quorum.
-        #[arg(long)]
-        local: bool,
-    },
+    /// Print the configuration in force as TOML, or an earlier one, or one node's keepalived.conf.
+    Export(Export),
+    /// List the revisions of the configuration that are kept: who made each, when and what for.
+    History(History),
+    /// Show what changed from revision A to revision B, or to the one in force.
+    Diff(Diff),
+    /// Put an earlier revision's configuration in force again, as a new revision.
+    Rollback(Rollback),
     /// Show members and instances.
     Status(Status),
     /// Show the kernel's table of virtual servers on this node, as ipvsadm -Ln does.
@@ -80,6 +88,30 @@ pub(super) enum Command {
     Drain { node: String },
     /// Let a drained node hold instances again.
     Undrain { node: String },
+    /// Add, change and remove virtual servers, in words of ipvsadm, keepalived and the document.
+    Vs {
+        #[command(subcommand)]
+        command: Vs,
+    },
+    /// Add, change and remove instances.
+    Instance {
+        #[command(subcommand)]
+        command: Instance,
+    },
+    /// Change what is global.
+    Global {
+        #[command(subcommand)]
+        command: Global,
+    },
+    /// Add, change, remove, drain, disable and weigh real servers.
+    ///
+    /// `add`, `set` and `rm` change the configuration. `drain`, `disable` and `weight` are an
+    /// operator's word beside it: it stays so, over failovers and restarts, until `rs enable` or
+    /// until the configuration has the real server no more.
+    Rs {
+        #[command(subcommand)]
+        command: Rs,
+    },
     /// Check kernel, clock, disk, sysctls, peers and the link for what would not work.
     Doctor(Doctor),
     /// Close the fence and unbind what a daemon and guard that were both killed left.
@@ -108,7 +140,7 @@ pub(super) struct Init {
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: String,
     /// How quickly the cluster reacts, and how much jitter it bears.
-    #[arg(long, default_value = "default", value_name = "default|fast|wan")]
+    #[arg(long, default_value = "default", value_name = "default|fast|wan|lifetime")]
     pub(super) profile: Profile,
 }
 
@@ -131,15 +163,12 @@ pub(super) struct Join {
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// Refuse to start unless the cluster was made with this timing.
-    #[arg(long, value_name = "default|fast|wan")]
+    #[arg(long, value_name = "default|fast|wan|lifetime")]
     pub(super) profile: Option<Profile>,
     /// What stops this node's answers when a lease ends: a BPF program, or, where the kernel gives
-    /// none, the addresses' lifetime, which is coarser and less safe and needs the wan profile.
+    /// none, the addresses' lifetime, which is coarser and less safe and needs the lifetime profile.
     #[arg(long, value_enum, default_value = "bpf", value_name = "bpf|address-lifetime")]
     pub(super) fence: Fence,
-    /// The storage engine of a data directory that has none yet.
-    #[arg(long, value_name = "redb|sled")]
-    pub(super) engine: Option<EngineKind>,
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +222,83 @@ pub(super) enum Member {
     /// Print a client certificate, for `--connect` from elsewhere. Needs a director's data
     /// directory. Keep it secret.
     Certificate { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Vs {
+    /// Add a virtual server.
+    Add(AddVirtualServer),
+    /// Change settings of a virtual server.
+    Set(SetVirtualServer),
+    /// Remove a virtual server with its real servers.
+    Rm(RmVirtualServer),
+    /// List virtual servers and their real servers, in the words that `add` takes.
+    List {
+        /// This one only.
+        #[arg(value_name = "VS")]
+        name: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Instance {
+    /// Add an instance.
+    Add(AddInstance),
+    /// Change settings of an instance.
+    Set(SetInstance),
+    /// Remove an instance with its virtual addresses.
+    Rm(RmInstance),
+    /// List instances, in the words that `add` takes.
+    List {
+        /// This one only.
+        name: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Global {
+    /// Change settings of `[global]`.
+    Set(SetGlobal),
+    /// List the settings, in the words that `set` takes.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Rs {
+    /// Add a real server to a virtual server.
+    Add(AddRealServer),
+    /// Change settings of a real server.
+    Set(SetRealServer),
+    /// Remove a real server: what it has is drained.
+    Rm(RmRealServer),
+    /// Give it no new connections; those that it has go on.
+    Drain(Named),
+    /// Treat it as one that is down, whatever its checks say.
+    Disable(Named),
+    /// End what `drain`, `disable` or `weight` began.
+    Enable(Named),
+    /// Give it this weight instead of any other: 0 to 65535.
+    Weight {
+        /// The virtual server, as status shows it, and the real server; then the weight.
+        #[arg(required = true, num_args = 3..=5, value_names = ["VS", "RS", "N"])]
+        words: Vec<String>,
+    },
+}
+
+/// Words, as the name of a virtual server may be several: `fwmark 7`.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The virtual server, as status shows it: ADDRESS:PORT[/udp|/sctp], fwmark N, group NAME; and
+    /// the real server: ADDRESS:PORT.
+    #[arg(required = true, num_args = 2..=4, value_names = ["VS", "RS"])]
+    pub(super) words: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -250,6 +356,30 @@ pub(super) struct Apply {
     /// Refuse unless the configuration in force has this revision.
     #[arg(long, value_name = "N")]
     pub(super) if_revision: Option<u64>,
+    /// What the change is for, at most 1024 bytes: `history` shows it.
+    #[arg(short, long, value_name = "TEXT", default_value = "")]
+    pub(super) message: String,
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// What this node has, which may be old: for when there is no quorum.
+    #[arg(long)]
+    pub(super) local: bool,
+    /// Of this revision instead of the one in force.
+    #[arg(long, value_name = "N")]
+    pub(super) revision: Option<u64>,
+    /// With its revision, for `apply --if-revision`: {"revision": N, "toml": "..."}.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// As the keepalived.conf of this director; what it has no word for is told.
+    #[arg(long, value_name = "NODE", conflicts_with = "json")]
+    pub(super) keepalived: Option<String>,
+    /// Of a TOML file instead: no daemon is asked.
+    #[arg(long, value_name = "FILE", requires = "keepalived", conflicts_with_all = ["local", "revision"])]
+    pub(super) from: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -19,8 +19,15 @@ pub(super) struct Target {
     connect: Option<(String, PathBuf)>,
 }
 
+/// A daemon's refusal, in its own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.message())]
+pub(super) struct Answer(pub(super) tonic::Status);
+
 /// Longer than any wait at the other end.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 impl From<&Arguments> for Target {
     fn from(arguments: &Arguments) -> Self {
@@ -41,7 +48,7 @@ impl Target {
             let client = client
                 .max_decoding_message_size(MESSAGE_LIMIT)
                 .max_encoding_message_size(MESSAGE_LIMIT);
-            work(client).await.map_err(|status| anyhow!("{}", status.message()))
+            work(client).await.map_err(|status| Answer(status).into())
         })
     }
 
@@ -55,6 +62,11 @@ impl Target {
                 .with_context(|| format!("reading the client certificate {}", file.display()))?;
             let endpoint = ClientCertificate::parse(&text)?.endpoint(address)?;
             let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).timeout(ANSWER_WITHIN);
+            // A node that lost its power says nothing more, and a watch would wait for ever.
+            let endpoint = endpoint
+                .http2_keep_alive_interval(ALIVE_EVERY)
+                .keep_alive_timeout(ALIVE_EVERY)
+                .keep_alive_while_idle(true);
             return endpoint.connect().await.map_err(|error| unreachable(address, &error));
         }
         let path = Directory::control_socket(&self.data_dir)?;

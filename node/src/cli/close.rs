@@ -1,13 +1,11 @@
 //! `close`: what the guard would have done, for a service manager that saw both killed.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use leasehold_dataplane::fence::Gate;
 use leasehold_raft::identity::Directory;
 
 use super::out;
-use crate::daemon::{pin_dir, unbind_remainders};
+use crate::daemon::{pin_dir, remainders, services_journal};
 use crate::guard;
 
 pub(super) fn close(data_dir: &Path) -> anyhow::Result<()> {
@@ -17,13 +15,14 @@ pub(super) fn close(data_dir: &Path) -> anyhow::Result<()> {
     runtime.block_on(async {
         guard::wait_for_predecessor(data_dir).await?;
         let pins = pin_dir(&directory.identity());
-        if pins.exists() {
-            let mut gate = Gate::adopt(&pins)?;
-            leasehold_dataplane::strip(Some(&mut gate), &BTreeSet::new()).await?;
-        } else {
-            unbind_remainders(&directory).await?;
-        }
-        leasehold_dataplane::clear(&directory.services())?;
+        // The program may know VIPs that have left the log, and the log some that the program
+        // never knew: both are tried, whatever becomes of the other.
+        let stripped = remainders::strip_program(&pins, out::note).await;
+        let unbound = remainders::unbind(&directory).await;
+        let cleared = leasehold_dataplane::clear(&services_journal(&directory.identity())?);
+        stripped?;
+        unbound?;
+        cleared?;
         out::data(&format!("{} answers for nothing", directory.settings().name))
     })
 }

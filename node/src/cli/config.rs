@@ -1,16 +1,18 @@
 //! `apply`, `import` and `export`.
 
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use leasehold_model::Config;
-use leasehold_node_core::keepalived::{self, Includes};
-use leasehold_node_core::{Diagnostic, document};
-use leasehold_proto::control::{ApplyRequest, ExportRequest};
+use leasehold_node_core::{Diagnostic, document, keepalived};
+use leasehold_proto::control::{ApplyRequest, ApplyResponse, ExportRequest, ExportResponse};
 
-use super::args::{Apply, Import};
+use super::args::{Apply, Export, Import};
 use super::client::Target;
-use super::out;
+use super::include::Disk;
+use super::{out, revisions};
 
 pub(super) fn apply(target: &Target, args: &Apply) -> anyhow::Result<()> {
     let text = read(&args.file)?;
@@ -20,12 +22,15 @@ pub(super) fn apply(target: &Target, args: &Apply) -> anyhow::Result<()> {
             &[keepalived::Source { node: None, file: &name, text: &text }],
             &Disk,
         ),
+        Some("toml") if text.contains(char::REPLACEMENT_CHARACTER) => {
+            bail!("{name}: this is no UTF-8 text, as TOML is")
+        }
         Some("toml") => document::parse_toml(&name, &text),
         Some(_) | None => {
             bail!("{name}: a file to apply ends in .toml, or in .conf if it is keepalived's")
         }
     };
-    let config = accept(config, &diagnostics)?;
+    let config = accept(config, &diagnostics, &[(&name, &text)])?;
     if config.instances.is_empty() && !args.allow_empty {
         bail!(
             "{name} configures no instance, and would take every VIP away: if that is meant, say \
@@ -33,20 +38,36 @@ pub(super) fn apply(target: &Target, args: &Apply) -> anyhow::Result<()> {
         );
     }
     let request = ApplyRequest {
-        config: serde_json::to_vec(&config)?,
         if_revision: args.if_revision,
         dry_run: args.dry_run,
+        message: args.message.clone(),
+        allow_empty: args.allow_empty,
+        ..ApplyRequest::default()
     };
-    let answer = target.call(async |mut client| client.apply(request).await)?.into_inner();
-    for warning in &answer.warnings {
-        out::note(warning);
+    let answer = submit(target, &config, request)?;
+    revisions::applied(&answer, &name, args.dry_run, args.json)
+}
+
+/// Has the cluster take `config`, as `request` says beside it.
+pub(super) fn submit(
+    target: &Target,
+    config: &Config,
+    request: ApplyRequest,
+) -> anyhow::Result<ApplyResponse> {
+    let request = ApplyRequest { config: serde_json::to_vec(config)?, ..request };
+    Ok(target.call(async |mut client| client.apply(request).await)?.into_inner())
+}
+
+/// The configuration in force, and its revision.
+pub(super) fn in_force(target: &Target) -> anyhow::Result<(Config, u64)> {
+    let request = ExportRequest::default();
+    let answer = target.call(async |mut client| client.export(request).await)?.into_inner();
+    let (config, faults) = document::parse_toml("the configuration in force", &answer.toml);
+    match (config, faults.iter().find(|one| one.is_error())) {
+        (Some(config), None) => Ok((config, answer.revision)),
+        (_, Some(fault)) => bail!("{fault}"),
+        (None, None) => bail!("there is no configuration in force"),
     }
-    out::data(&match (args.dry_run, answer.changed) {
-        (true, true) => format!("{name} would replace revision {}", answer.revision),
-        (true, false) => format!("{name} equals revision {}", answer.revision),
-        (false, true) => format!("revision {} is in force", answer.revision),
-        (false, false) => format!("nothing changed: {name} equals revision {}", answer.revision),
-    })
 }
 
 pub(super) fn import(args: &Import) -> anyhow::Result<()> {
@@ -59,55 +80,107 @@ pub(super) fn import(args: &Import) -> anyhow::Result<()> {
         .map(|(node, file, text)| keepalived::Source { node: Some(node.as_str()), file, text })
         .collect();
     let (config, diagnostics) = keepalived::to_config(&sources, &Disk);
-    out::data(&document::to_toml(&accept(config, &diagnostics)?))
+    let texts: Vec<_> = sources.iter().map(|source| (source.file, source.text)).collect();
+    out::data(&document::to_toml(&accept(config, &diagnostics, &texts)?))
 }
 
-pub(super) fn export(target: &Target, local: bool) -> anyhow::Result<()> {
-    let answer = target.call(async |mut client| client.export(ExportRequest { local }).await)?;
-    out::data(&answer.into_inner().toml)
+pub(super) fn export(target: &Target, args: &Export) -> anyhow::Result<()> {
+    if let Some(node) = &args.keepalived {
+        return export_keepalived(target, args, node);
+    }
+    let answer = fetch(target, args)?;
+    if args.json {
+        let said = serde_json::json!({"revision": answer.revision, "toml": answer.toml});
+        return out::data(&said.to_string());
+    }
+    out::data(&answer.toml)
 }
 
-/// Prints what there is to say; refuses where any of it is an error.
-fn accept(config: Option<Config>, diagnostics: &[Diagnostic]) -> anyhow::Result<Config> {
+fn fetch(target: &Target, args: &Export) -> anyhow::Result<ExportResponse> {
+    let request = ExportRequest { local: args.local, revision: args.revision };
+    Ok(target.call(async |mut client| client.export(request).await)?.into_inner())
+}
+
+/// One director's keepalived.conf, and on the side what that can't say.
+fn export_keepalived(target: &Target, args: &Export, node: &str) -> anyhow::Result<()> {
+    let (name, toml) = match &args.from {
+        Some(file) => (file.display().to_string(), read(file)?),
+        None => ("the configuration".to_owned(), fetch(target, args)?.toml),
+    };
+    let (config, diagnostics) = document::parse_toml(&name, &toml);
+    // Warnings were told when it was applied.
+    let errors: Vec<_> = diagnostics.into_iter().filter(Diagnostic::is_error).collect();
+    let config = accept(config, &errors, &[(&name, &toml)])?;
+    let named = directors(&config);
+    if !named.is_empty() && !named.contains(node) {
+        let named: Vec<&str> = named.into_iter().collect();
+        out::note(&format!(
+            "{name} names no director {node} (it names {}): this is what any other gets",
+            named.join(", ")
+        ));
+    }
+    let written = keepalived::to_keepalived(&config, node)?;
+    for one in &written.left_out {
+        out::note(&format!("not in this keepalived.conf: {one}"));
+    }
+    out::data(&written.text)
+}
+
+/// Every director that a configuration names.
+fn directors(config: &Config) -> BTreeSet<&str> {
+    let of_instances = config.instances.values().flat_map(|one| one.directors.keys());
+    of_instances.chain(config.global.router_id.keys()).map(String::as_str).collect()
+}
+
+/// Prints what there is to say, with the lines that it is about; refuses where any of it is an
+/// error. `texts` are the files by their names.
+fn accept(
+    config: Option<Config>,
+    diagnostics: &[Diagnostic],
+    texts: &[(&str, &str)],
+) -> anyhow::Result<Config> {
+    let marked = |one: &Diagnostic| {
+        let Some(place) = &one.place else { return one.to_string() };
+        match texts.iter().find(|(name, _)| *name == place.file) {
+            Some((_, text)) => one.marked(text),
+            // One that was included.
+            None => one.marked(&read(Path::new(&place.file)).unwrap_or_default()),
+        }
+    };
     let (mut errors, warnings): (Vec<_>, Vec<_>) =
         diagnostics.iter().partition(|one| one.is_error());
     for warning in warnings {
-        out::note(&warning.to_string());
+        out::note(&marked(warning));
     }
     // The last error becomes the command's own line.
     let last = errors.pop();
     for error in errors {
-        out::note(&error.to_string());
+        out::note(&marked(error));
     }
     match (last, config) {
-        (Some(error), _) => bail!("{error}"),
+        (Some(error), _) => bail!("{}", marked(error)),
         (None, Some(config)) => Ok(config),
         (None, None) => bail!("there is no configuration in it"),
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+/// The most bytes of a file of configuration: one of 10,000 virtual servers has a few MB. What has
+/// no end, as a device may, is not read for ever.
+pub(super) const MAX_FILE: u64 = 16 << 20;
+
+/// A file of text. What is not UTF-8 in it is reported where it stands, unless in a comment.
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
+    let reading = || format!("reading {}", path.display());
+    let file = std::fs::File::open(path).with_context(reading)?;
+    read_open(&file).with_context(reading)
 }
 
-/// Files that a keepalived.conf includes, on this machine's disk.
-struct Disk;
-
-impl Includes for Disk {
-    fn include(&self, from: &str, pattern: &str) -> Result<Vec<(String, String)>, String> {
-        let beside = Path::new(from).parent().unwrap_or(Path::new(""));
-        let pattern = beside.join(pattern).display().to_string();
-        let paths = glob::glob(&pattern).map_err(|error| error.to_string())?;
-        let files: Result<Vec<_>, String> = paths
-            .map(|path| {
-                let path = path.map_err(|error| error.to_string())?;
-                let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-                Ok((path.display().to_string(), text))
-            })
-            .collect();
-        match files {
-            Ok(files) if files.is_empty() => Err(format!("no file matches {pattern}")),
-            other => other,
-        }
+/// The same of one that is open. It may be a pipe: a shell hands over the output of a command so.
+pub(super) fn read_open(file: &std::fs::File) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        bail!("it has more than {MAX_FILE} bytes, which is the limit of a configuration");
     }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -22,7 +22,8 @@ pub(super) fn doctor(target: &Target, args: &Doctor) -> anyhow::Result<()> {
     }
     let told = target.call(async |mut client| {
         let status = client.status(StatusRequest {}).await?.into_inner().json;
-        let toml = client.export(ExportRequest { local: true }).await?.into_inner().toml;
+        let toml =
+            client.export(ExportRequest { local: true, revision: None }).await?.into_inner().toml;
         Ok((status, toml))
     });
     let told = match told {

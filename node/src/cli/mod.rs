@@ -6,14 +6,19 @@ mod client;
 mod close;
 mod config;
 mod doctor;
+mod edit;
 mod found;
+mod include;
 mod ipvs;
 mod members;
 pub(crate) mod out;
 mod realserver;
 mod recover;
+mod revisions;
+mod rs;
 mod run;
 mod show;
+mod words;
 
 use std::process::ExitCode;
 
@@ -44,9 +49,16 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::doctor(&target, &args),
         Command::Close => close::close(&arguments.data_dir),
         Command::Realserver { command } => realserver::realserver(&command),
+        Command::Rs { command } => rs::rs(&target, &command),
+        Command::Vs { command } => edit::vs(&target, &command),
+        Command::Instance { command } => edit::instance(&target, &command),
+        Command::Global { command } => edit::global(&target, &command),
         Command::Recover => recover::recover(&arguments.data_dir),
         Command::Demo => crate::demo::run(),
-        Command::Export { local } => config::export(&target, local),
+        Command::Export(args) => config::export(&target, &args),
+        Command::History(args) => revisions::history(&target, &args),
+        Command::Diff(args) => revisions::diff(&target, &args),
+        Command::Rollback(args) => revisions::rollback(&target, &args),
         Command::Status(args) => show::status(&target, &args),
         Command::Ipvs(args) => ipvs::ipvs(&target, &args),
         Command::Explain(args) => show::explain(&target, &args),

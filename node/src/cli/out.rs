@@ -16,6 +16,11 @@ pub(crate) fn data(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Data that may be nothing at all.
+pub(super) fn text(text: &str) -> anyhow::Result<()> {
+    if text.is_empty() { Ok(()) } else { data(text) }
+}
+
 pub(crate) fn note(text: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");

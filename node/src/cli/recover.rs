@@ -4,7 +4,6 @@
 //! id of its own, so a lost member that comes back can't disturb it; what can't be prevented from
 //! here is that enough of them come back to be the old cluster again. Hence the typing.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufRead;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use leasehold_dataplane::fence::{Fence, Gate};
+use leasehold_dataplane::fence::Fence;
 use leasehold_model::{NodeId, Role};
 use leasehold_raft::Peer;
 use leasehold_raft::identity::{Directory, Identity, Settings, found};
@@ -21,7 +20,7 @@ use leasehold_raft::state::{Member, State};
 use leasehold_raft::store::{self, Survey};
 
 use super::out;
-use crate::daemon::pin_dir;
+use crate::daemon::{pin_dir, remainders};
 use crate::guard;
 
 /// A member that is up answers a handshake within this.
@@ -135,13 +134,8 @@ fn confirm(others: &Others<'_>) -> anyhow::Result<()> {
 
 /// The lost cluster's fence would go on dropping the VIPs that the new one opens.
 async fn take_down(pin_dir: &Path) -> anyhow::Result<()> {
-    if pin_dir.exists() {
-        leasehold_dataplane::strip(Some(&mut Gate::adopt(pin_dir)?), &BTreeSet::new())
-            .await
-            .context("unbinding what this node held")?;
-        Fence::remove(pin_dir).context("removing the lost cluster's fence")?;
-    }
-    Ok(())
+    remainders::strip_program(pin_dir, out::note).await?;
+    Fence::remove(pin_dir).context("removing the lost cluster's fence")
 }
 
 struct Made {
@@ -161,10 +155,9 @@ fn rebuild(data_dir: &Path, old: &Directory, survey: &Survey) -> anyhow::Result<
     let mut founded = found(&path, &name, &listen, timing)?;
     let state = survey.state.clone().recovered(node, &founded.cluster);
     let state = state.context("this node is no member")?;
-    let engine = store::detect(&old.store())?.unwrap_or_default();
     let peer = Peer { name: name.clone(), address: listen };
     let store = founded.directory.store();
-    store::transplant(&store, engine, (founded.node, peer), survey.last, state)?;
+    store::transplant(&store, (founded.node, peer), survey.last, state)?;
     // From here on a missing store is a lost one. The write makes the store's name durable too.
     founded.directory.update(|settings| settings.incarnation = 1)?;
     Ok(Made { path, cluster: founded.cluster, old_cluster, name })

@@ -16,7 +16,7 @@ pub(super) fn run(data_dir: PathBuf, args: &Run) -> anyhow::Result<()> {
         Fence::Bpf => daemon::FenceKind::Bpf,
         Fence::AddressLifetime => daemon::FenceKind::AddressLifetime,
     };
-    let settings = daemon::Settings { data_dir, profile: args.profile, engine: args.engine, fence };
+    let settings = daemon::Settings { data_dir, profile: args.profile, fence };
     let result = runtime.block_on(daemon::run(settings));
     // Tasks that still wait for a peer must not keep a stopped daemon alive.
     runtime.shutdown_timeout(Duration::from_millis(200));

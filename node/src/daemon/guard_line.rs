@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
-use leasehold_model::NodeId;
+use leasehold_model::{BootNanos, NodeId};
 use leasehold_raft::state::State;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::guard::Settings;
 use crate::guard_message::{Charge, Line};
+use crate::spoken::Farewell;
 
 /// Room for the leases of every group at once: a write never waits for the guard.
 const PIPE_BYTES: i32 = 1 << 20;
@@ -19,6 +21,8 @@ pub(crate) struct GuardLine {
     node: NodeId,
     pipe: OwnedFd,
     told: Charge,
+    /// When a beat was last written.
+    beaten: BootNanos,
     /// What the pipe had no room for.
     pending: Vec<u8>,
 }
@@ -39,28 +43,44 @@ pub(crate) fn spawn(node: NodeId, settings: &Settings) -> anyhow::Result<(GuardL
     }
     command.stdin(Stdio::from(read)).stdout(Stdio::null());
     let child = command.spawn().context("starting the guard")?;
-    Ok((GuardLine { node, pipe: write, told: Charge::default(), pending: Vec::new() }, child))
+    let (told, beaten) = (Charge::default(), BootNanos::default());
+    Ok((GuardLine { node, pipe: write, told, beaten, pending: Vec::new() }, child))
 }
 
 impl GuardLine {
     /// Every lease that the log gives to this node is in the guard's charge, open or not: once
-    /// the daemon is dead, it will never be opened.
-    pub(crate) fn beat<'a>(
+    /// the daemon is dead, it will never be opened. True where that was news.
+    pub(crate) fn charge<'a>(
         &mut self,
         state: &State,
         vips: impl Iterator<Item = &'a IpAddr>,
         leading: bool,
-    ) {
+        farewells: &[Farewell],
+    ) -> bool {
         let mine = state.leases.iter().filter(|(_, lease)| lease.holder == Some(self.node));
         let leases = mine.map(|(group, lease)| (*group, lease.epoch)).collect();
         let others = state.members.iter().filter(|(id, _)| **id != self.node);
         let peers = others.map(|(id, member)| (*id, member.address.clone())).collect();
-        let charge = Charge { leases, leading, peers, vips: vips.copied().collect() };
+        let vips = vips.copied().collect();
+        let charge = Charge { leases, leading, peers, vips, farewells: farewells.to_vec() };
         if charge == self.told {
+            return false;
+        }
+        self.write(&Line::Charge(charge.clone()));
+        self.told = charge;
+        true
+    }
+
+    /// When a beat was last written.
+    pub(crate) fn beaten(&self) -> BootNanos {
+        self.beaten
+    }
+
+    /// Says that the daemon lives, unless it was said less than `apart` ago.
+    pub(crate) fn beat(&mut self, now: BootNanos, apart: Duration) {
+        if now >= self.beaten.after(apart) {
             self.write(&Line::Beat);
-        } else {
-            self.write(&Line::Charge(charge.clone()));
-            self.told = charge;
+            self.beaten = now;
         }
     }
 

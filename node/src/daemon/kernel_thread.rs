@@ -4,43 +4,35 @@
 //! It may be slow, since the fence, which it never touches, decides what answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_dataplane::fence::{Fence, boot_now};
-use leasehold_dataplane::plan::Binding;
-use leasehold_dataplane::service::Health;
-use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links, probe, sysctl};
+use leasehold_dataplane::plan::{Announced, Announcements, Binding};
+use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links};
 use leasehold_model::{Eligibility, GroupId};
 use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::lease_thread::{Desired, OpenLeases, Order};
+use super::aftercare::Aftercare;
+use super::desired::Desired;
+use super::lease_thread::{OpenLeases, Order};
 use super::lifetime::lifetime;
-use super::virtual_servers::VirtualServers;
+use super::routing::Router;
+use crate::wake;
 
 /// The kernel's own sweeper: how long an address outlives whoever renews it. An interface that
 /// appears after that one's death has no fence, so it is short.
 const VALID_LIFETIME: Duration = Duration::from_secs(3);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
-/// When announcements are repeated, counted from the takeover: a lost gratuitous ARP would
-/// black-hole a VIP until the neighbours' caches expire.
-const ANNOUNCE_AT: [Duration; 4] = [
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
-
-/// A machine on the link answers a question at once.
-const RIVALS_ANSWER_WITHIN: Duration = Duration::from_millis(300);
-
 /// An instance that could not be programmed is not offered to this node for so long.
 const UNABLE_FOR: Duration = Duration::from_secs(10);
+
+/// How long a new address waits for its services.
+const SERVICES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the thread hears and tells.
 pub(crate) struct Inputs {
@@ -48,43 +40,48 @@ pub(crate) struct Inputs {
     pub(crate) programmed: watch::Sender<u64>,
     pub(crate) eligibility: watch::Sender<Eligibility>,
     pub(crate) orders: mpsc::Sender<Order>,
-    /// To complain of an instance by its name.
-    pub(crate) state: watch::Receiver<Arc<State>>,
     /// Where this node's fence is pinned, if it has one.
     pub(crate) pin_dir: Option<PathBuf>,
     /// Where the addresses' lifetime is the fence: until when each lease is good.
     pub(crate) leases: Option<watch::Receiver<OpenLeases>>,
-    pub(crate) health: watch::Receiver<Health>,
-    pub(crate) services: VirtualServers,
+    /// The serial of the wishes whose services are in the kernel, or can't be.
+    pub(crate) put: watch::Receiver<u64>,
+    /// Instances whose neighbours may believe another.
+    pub(crate) doubted: mpsc::Receiver<String>,
+    /// The groups that may have addresses on an interface here.
+    pub(crate) bound: watch::Sender<BTreeSet<GroupId>>,
 }
 
 pub(crate) struct KernelThread {
     kernel: Kernel,
+    router: Router,
     desired: watch::Receiver<Desired>,
     programmed: watch::Sender<u64>,
     eligibility: watch::Sender<Eligibility>,
     orders: mpsc::Sender<Order>,
-    state: watch::Receiver<Arc<State>>,
-    pin_dir: Option<PathBuf>,
     leases: Option<watch::Receiver<OpenLeases>>,
-    health: watch::Receiver<Health>,
-    services: VirtualServers,
-    /// Interfaces whose settings were looked at.
-    judged: BTreeSet<String>,
+    put: watch::Receiver<u64>,
+    doubted: mpsc::Receiver<String>,
+    bound_groups: watch::Sender<BTreeSet<GroupId>>,
+    /// What the last pass left bound.
+    bound: BTreeSet<IpAddr>,
+    /// What the last pass was asked for, where it did all of it.
+    carried_out: Option<Desired>,
+    /// The new addresses that wait for their services.
+    hold: Option<Hold>,
+    announcements: Announcements,
+    /// Instances that could not be programmed, and until when they are not offered to this node.
+    unable: BTreeMap<String, Instant>,
+    aftercare: Aftercare,
 }
 
-/// Fences of other nodes, each told once a takeover.
-const OBSTRUCTIONS: usize = 16;
-
-/// Addresses that can't be served here, and why.
-type Obstructed = (Vec<IpAddr>, String);
-
-/// When the virtual servers in the kernel are compared with what they should be.
-#[derive(Clone, Copy)]
-enum Look {
-    Now,
-    /// When the last look was long enough ago.
-    WhenDue,
+/// New addresses that wait for their services.
+struct Hold {
+    /// Not longer than until here.
+    until: Instant,
+    /// The wishes that first had all of them.
+    serial: u64,
+    addresses: BTreeSet<IpAddr>,
 }
 
 /// What events asked for. Many events make one look.
@@ -94,30 +91,30 @@ struct Lookout {
     links: bool,
 }
 
-#[derive(Default)]
-struct Announcements {
-    due: Vec<(Instant, BTreeSet<IpAddr>)>,
-}
-
 impl KernelThread {
     /// To be called on the thread itself, and within its runtime.
     pub(crate) fn open(inputs: Inputs) -> Result<Self, DataplaneError> {
         let Inputs { desired, programmed, eligibility, orders, .. } = inputs;
-        let Inputs { state, pin_dir, leases, health, services, .. } = inputs;
+        let Inputs { pin_dir, leases, put, doubted, bound, .. } = inputs;
         let kernel = Kernel::open(pin_dir.as_deref())?;
-        let judged = BTreeSet::new();
+        let router = Router::open(&kernel.addresses)?;
         Ok(Self {
             kernel,
+            router,
+            aftercare: Aftercare::new(desired.clone(), pin_dir),
             desired,
             programmed,
             eligibility,
             orders,
-            state,
-            pin_dir,
             leases,
-            health,
-            services,
-            judged,
+            put,
+            doubted,
+            bound_groups: bound,
+            bound: BTreeSet::new(),
+            carried_out: None,
+            hold: None,
+            announcements: Announcements::default(),
+            unable: BTreeMap::new(),
         })
     }
 
@@ -126,97 +123,137 @@ impl KernelThread {
         let mut changes = Watch::open()?;
         let mut refresh = tokio::time::interval(REFRESH_EVERY);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut announcements = Announcements::default();
         let mut lookout = Lookout::default();
-        let mut unable: BTreeMap<String, Instant> = BTreeMap::new();
-        let (obstruct, mut obstructed) = mpsc::channel(OBSTRUCTIONS);
-        let ipvs = Some(leasehold_dataplane::ipvs::is_available());
-        self.eligibility.send_modify(|one| one.ipvs = ipvs);
         self.report_interfaces().await?;
+        let eligibility = self.eligibility.clone();
+        // It asks a program.
+        tokio::task::spawn_blocking(move || {
+            let ipvs = Some(leasehold_dataplane::ipvs::is_available());
+            eligibility.send_modify(|one| one.ipvs = ipvs);
+        });
         loop {
-            let announce = announcements.next();
+            let (announce, held) =
+                (self.announcements.poll_timeout(), self.hold.as_ref().map(|hold| hold.until));
             tokio::select! {
                 biased;
-                changed = either(&mut self.desired, &mut self.health) => {
-                    if changed.is_err() { return Ok(()) }
-                    self.pass(Look::Now, &mut announcements, &mut unable, &obstruct).await?;
+                // Whatever else there is to do: what is not refreshed goes.
+                _ = refresh.tick() => {
+                    self.forgive();
+                    // Whatever event was missed; that a tcx link went has none.
+                    self.look(true).await?;
+                    self.refresh().await;
                 }
+                changed = self.desired.changed() => {
+                    if changed.is_err() { return Ok(()) }
+                    self.follow().await?;
+                }
+                changed = self.put.changed(), if held.is_some() => {
+                    if changed.is_err() { return Ok(()) }
+                    self.pass().await?;
+                }
+                () = wake::at(held) => self.pass().await?,
                 changed = renewed(&mut self.leases) => {
                     if changed.is_err() { return Ok(()) }
                     self.refresh().await;
                 }
-                event = changes.next() => match event {
-                    Event::AddressAdded { .. } => {}
-                    Event::AddressRemoved { address } => {
-                        let bindings = &self.desired.borrow().bindings;
-                        let ours = bindings.iter().any(|one| one.address == address);
-                        if ours {
-                            lookout.look = true;
-                        }
-                    }
-                    Event::Filters => lookout.look = true,
-                    Event::Link { .. } | Event::Resync => {
-                        lookout.look = true;
-                        lookout.links = true;
-                    }
-                },
+                event = changes.next() => lookout.hear(event, &self.bound),
                 () = tokio::task::yield_now(), if lookout.look => {
                     let links = std::mem::take(&mut lookout).links;
-                    let risen =
-                        if links { self.report_interfaces().await? } else { BTreeSet::new() };
-                    let look = Look::WhenDue;
-                    self.pass(look, &mut announcements, &mut unable, &obstruct).await?;
-                    // Neighbours behind a link that came back may have missed us.
-                    announcements.schedule(&on(&self.desired.borrow().bindings, &risen));
+                    self.look(links).await?;
                 }
-                Some((addresses, why)) = obstructed.recv() => {
+                Some((addresses, why)) = self.aftercare.obstructed() => {
                     let bindings = self.desired.borrow().bindings.clone();
                     let lost = bindings.into_iter().filter(|one| addresses.contains(&one.address));
-                    self.give_up(&lost.collect::<Vec<_>>(), &why, &mut unable);
+                    self.give_up(&lost.collect::<Vec<_>>(), &why);
                 }
-                () = tokio::time::sleep_until(announce) => {
-                    let due = announcements.take_due();
-                    let current = self.desired.borrow().bindings.clone();
-                    let current = current.into_iter().filter(|one| due.contains(&one.address));
-                    self.announce(&current.collect::<Vec<_>>()).await;
-                }
-                _ = refresh.tick() => {
-                    self.forgive(&mut unable);
-                    // Whatever event was missed; that a tcx link went has none.
-                    let risen = self.report_interfaces().await?;
-                    let look = Look::WhenDue;
-                    self.pass(look, &mut announcements, &mut unable, &obstruct).await?;
-                    self.refresh().await;
-                    let bindings = self.desired.borrow().bindings.clone();
-                    announcements.schedule(&on(&bindings, &risen));
-                }
+                Some(name) = self.doubted.recv() => self.doubt(&name),
+                () = wake::at_boot(announce) => self.announce_due().await,
             }
         }
     }
 
-    /// A takeover puts the services before the addresses; whatever else there is to do to
-    /// services comes after them, so that nothing that goes waits for it.
-    async fn pass(
-        &mut self,
-        services: Look,
-        announcements: &mut Announcements,
-        unable: &mut BTreeMap<String, Instant>,
-        obstruct: &mpsc::Sender<Obstructed>,
-    ) -> anyhow::Result<()> {
-        let mut desired = self.desired.borrow_and_update().clone();
-        let serve = matches!(services, Look::Now) || self.services.is_due();
-        let takes_over = serve && self.services.is_takeover(&desired);
-        if takes_over {
-            self.put_services(&desired);
+    /// Compares everything with what it should be.
+    async fn look(&mut self, links: bool) -> anyhow::Result<()> {
+        let risen = if links { self.report_interfaces().await? } else { BTreeSet::new() };
+        self.pass().await?;
+        // Neighbours behind a link that came back may have missed us.
+        let desired = self.desired.borrow().clone();
+        let doubted: Vec<_> =
+            desired.bindings.iter().filter(|one| risen.contains(&one.interface)).collect();
+        self.announcements.handle_doubt(&announced(&desired.state, &doubted), boot_now());
+        Ok(())
+    }
+
+    /// Another announced the addresses of this instance.
+    fn doubt(&mut self, name: &str) {
+        let desired = self.desired.borrow().clone();
+        let Some(instance) = desired.state.config.instances.get(name) else { return };
+        let theirs: BTreeSet<IpAddr> = instance.vips().map(|vip| vip.address).collect();
+        let doubted: Vec<_> =
+            desired.bindings.iter().filter(|one| theirs.contains(&one.address)).collect();
+        self.announcements.handle_doubt(&announced(&desired.state, &doubted), boot_now());
+    }
+
+    async fn announce_due(&mut self) {
+        let bindings = self.desired.borrow().bindings.clone();
+        // Where no fence stops a frame, the lifetime that is left does.
+        let lasting = self.lifetimes(&bindings);
+        let held: BTreeMap<IpAddr, &Binding> = bindings
+            .iter()
+            .filter(|one| lasting.contains_key(&one.group) && self.bound.contains(&one.address))
+            .map(|one| (one.address, one))
+            .collect();
+        let due = self.announcements.take_due(&held.keys().copied().collect(), boot_now());
+        let due: Vec<Binding> = due.iter().map(|address| held[address].clone()).collect();
+        self.announce(&due).await;
+    }
+
+    /// New wishes. Where they differ in what is behind the addresses only, nothing is to be done.
+    /// That an address which leaves the fence is gone is not believed without a look.
+    async fn follow(&mut self) -> anyhow::Result<()> {
+        let serial = {
+            let wishes = self.desired.borrow_and_update();
+            let seen = |done: &Desired| done.serial >= wishes.awaited && done.binds_as(&wishes);
+            self.carried_out.as_ref().is_some_and(seen).then_some(wishes.serial)
+        };
+        match serial {
+            Some(serial) => drop(self.programmed.send_replace(serial)),
+            None => self.pass().await?,
         }
-        let wanted = desired.clone();
+        Ok(())
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        let whole = self.desired.borrow_and_update().clone();
+        self.carried_out = None;
+        let mut desired = whole.clone();
+        // What is bound now may be lost before it is said to be bound.
+        let wanted: BTreeSet<GroupId> = desired.bindings.iter().map(|one| one.group).collect();
+        self.bound_groups.send_if_modified(|told| {
+            let before = told.len();
+            told.extend(wanted);
+            told.len() != before
+        });
+        self.hold_back(&mut desired);
+        self.router.withdraw(&whole.routing).await;
+        // The fence is hung on new ones before anything is bound there.
+        self.router.raise(&whole.macvlans).await;
         let lifetimes = self.lifetimes(&desired.bindings);
         desired.bindings.retain(|one| lifetimes.contains_key(&one.group));
         let shortest = lifetimes.values().min().copied().unwrap_or(VALID_LIFETIME);
+        self.bound = desired.bindings.iter().map(|one| one.address).collect();
+        let whole_done = desired.bindings.len() == whole.bindings.len();
         let made = self.kernel.reconcile(&desired.bindings, &desired.owned, shortest).await;
-        let added = match made {
+        let whole_done = whole_done && made.is_ok();
+        let added: Vec<Binding> = match made {
             Ok(report) => {
                 self.programmed.send_replace(desired.serial);
+                // Where something went wrong, nobody knows what is left of what was bound before.
+                self.bound_groups.send_if_modified(|told| {
+                    let before = told.len();
+                    told.retain(|group| whole.bindings.iter().any(|one| one.group == *group));
+                    told.len() != before
+                });
                 let bound: BTreeSet<IpAddr> = report.bound.into_iter().collect();
                 let new = |one: &&Binding| bound.contains(&one.address);
                 desired.bindings.iter().filter(new).cloned().collect()
@@ -224,31 +261,69 @@ impl KernelThread {
             // The fence was given newer wishes already. They are on their way here too.
             Err(DataplaneError::Unfenced { address, .. }) => {
                 tracing::debug!(%address, "not behind the fence any more");
-                Vec::new()
+                return Ok(());
             }
             Err(error) => {
                 let missing = self.missing(&desired.bindings).await?;
                 tracing::error!(%error, missing = missing.len(), "addresses can't be served");
-                self.give_up(&missing, &error.to_string(), unable);
+                self.give_up(&missing, &error.to_string());
+                self.bound.retain(|address| !missing.iter().any(|one| one.address == *address));
                 // Among the rest are some that were bound just now.
                 desired.bindings.retain(|one| !missing.contains(one));
                 desired.bindings
             }
         };
-        if serve {
-            if !takes_over {
-                self.put_services(&wanted);
-            }
-            self.services.retire();
-        }
         if !added.is_empty() {
+            // Binding took time, and where no fence stops a frame, time may be up.
+            let lasting = self.lifetimes(&added);
+            let added: Vec<_> =
+                added.into_iter().filter(|one| lasting.contains_key(&one.group)).collect();
             self.announce(&added).await;
-            announcements.schedule(&added);
-            self.judge_settings(&added);
-            self.look_for_rivals(&added);
-            self.look_for_other_fences(&added, obstruct);
+            let taken: Vec<_> = added.iter().collect();
+            self.announcements.handle_taken(&announced(&desired.state, &taken), boot_now());
+            self.aftercare.begin(&added);
         }
+        self.router.lay(&whole.routing, &whole.bindings, &self.bound).await;
+        self.carried_out = whole_done.then_some(whole);
         Ok(())
+    }
+
+    /// A new address waits until its services are in the kernel, or clients would be refused. It
+    /// does not wait for ever: a VIP that serves in part is better than none, and another director
+    /// that does better gets it.
+    fn hold_back(&mut self, desired: &mut Desired) {
+        let new = |one: &Binding| !self.bound.contains(&one.address);
+        let news: BTreeSet<IpAddr> =
+            desired.bindings.iter().filter(|one| new(one)).map(|one| one.address).collect();
+        let hold = match self.hold.take() {
+            Some(hold) if news.is_subset(&hold.addresses) => hold,
+            earlier => Hold {
+                until: earlier.map_or_else(|| Instant::now() + SERVICES_WITHIN, |one| one.until),
+                serial: desired.serial,
+                addresses: news.clone(),
+            },
+        };
+        // Newer wishes for what is behind them may come for ever: these were put once.
+        if news.is_empty() || *self.put.borrow_and_update() >= hold.serial {
+            return;
+        }
+        if Instant::now() < hold.until {
+            desired.bindings.retain(|one| !new(one));
+            self.hold = Some(hold);
+            return;
+        }
+        tracing::error!("virtual servers are not in the kernel yet: their VIPs do not wait longer");
+        let groups: BTreeSet<GroupId> =
+            desired.bindings.iter().filter(|one| new(one)).map(|one| one.group).collect();
+        let late = desired.state.groups.iter().filter(|(_, group)| groups.contains(group));
+        let why = "its virtual servers are not in the kernel yet";
+        let late: Vec<_> = late.map(|(name, _)| (name.clone(), why.to_owned())).collect();
+        // The thread that is late withdraws this when it comes round.
+        self.eligibility.send_if_modified(|one| {
+            let before = one.impaired.len();
+            one.impaired.extend(late);
+            one.impaired.len() != before
+        });
     }
 
     /// How long the addresses of each group may stay without another renewal. A group that is
@@ -266,7 +341,9 @@ impl KernelThread {
 
     /// Renews lifetimes.
     async fn refresh(&self) {
-        let bindings = self.desired.borrow().bindings.clone();
+        // What is held back is not bound by this.
+        let mut bindings = self.desired.borrow().bindings.clone();
+        bindings.retain(|one| self.bound.contains(&one.address));
         let mut by_lifetime: BTreeMap<Duration, Vec<Binding>> = BTreeMap::new();
         let lifetimes = self.lifetimes(&bindings);
         for one in bindings {
@@ -293,12 +370,12 @@ impl KernelThread {
     }
 
     /// A lease that can't be served is another's to serve.
-    fn give_up(&self, missing: &[Binding], why: &str, unable: &mut BTreeMap<String, Instant>) {
-        let state = self.state.borrow().clone();
+    fn give_up(&mut self, missing: &[Binding], why: &str) {
+        let state = self.desired.borrow().state.clone();
         for binding in missing {
             let name = state.groups.iter().find(|(_, group)| **group == binding.group);
             if let Some((name, _)) = name {
-                unable.insert(name.clone(), Instant::now() + UNABLE_FOR);
+                self.unable.insert(name.clone(), Instant::now() + UNABLE_FOR);
                 self.eligibility
                     .send_modify(|one| drop(one.unable.insert(name.clone(), why.to_owned())));
             }
@@ -310,71 +387,6 @@ impl KernelThread {
         if let Err(error) = self.kernel.announce(bindings).await {
             // It is repeated anyway.
             tracing::warn!(%error, "announcement failed");
-        }
-    }
-
-    /// Says once what makes VIPs on an interface misbehave.
-    fn judge_settings(&mut self, taken: &[Binding]) {
-        for one in taken {
-            if self.judged.insert(one.interface.clone()) {
-                for sysctl::Finding { name, is, should_be, why } in sysctl::check(&one.interface) {
-                    tracing::warn!("{name} is {is}, better {should_be}: {why}");
-                }
-            }
-        }
-    }
-
-    /// The fence of a node that is no more, of this machine's, would go on dropping our VIPs.
-    fn look_for_other_fences(&self, taken: &[Binding], obstruct: &mpsc::Sender<Obstructed>) {
-        let Some(pin_dir) = self.pin_dir.clone() else { return };
-        let taken: BTreeSet<IpAddr> = taken.iter().map(|one| one.address).collect();
-        let obstruct = obstruct.clone();
-        // It asks the kernel for every program that is loaded.
-        tokio::task::spawn_blocking(move || match Fence::obstructing(&pin_dir, &taken) {
-            Ok(others) => {
-                for (path, addresses) in others {
-                    let why = format!(
-                        "the fence of another node, {}, hangs here and drops it; if that node is \
-                         no more: leasehold doctor --remove-fence {}",
-                        path.display(),
-                        path.display()
-                    );
-                    tracing::error!(?addresses, "{why}");
-                    // Where so many wait already, the rest is told after the next takeover.
-                    let _ = obstruct.try_send((addresses, why));
-                }
-            }
-            Err(error) => tracing::warn!(%error, "other fences could not be looked for"),
-        });
-    }
-
-    /// Nobody else in the cluster answers now. A machine outside of it may, and the fence can't
-    /// stop that one: all there is to do is to say so.
-    fn look_for_rivals(&self, taken: &[Binding]) {
-        let mut by_interface: BTreeMap<String, Vec<Ipv4Addr>> = BTreeMap::new();
-        for one in taken {
-            if let IpAddr::V4(address) = one.address {
-                by_interface.entry(one.interface.clone()).or_default().push(address);
-            }
-        }
-        for (interface, addresses) in by_interface {
-            let desired = self.desired.clone();
-            tokio::task::spawn_blocking(move || {
-                let heard = probe::who_answers(&interface, &addresses, RIVALS_ANSWER_WITHIN);
-                // A copy: whoever reads the log may be slow, and the lease thread writes here.
-                let desired = desired.borrow().clone();
-                for (address, rivals) in heard.unwrap_or_default() {
-                    // It may be another director's by now.
-                    if desired.bindings.iter().any(|one| one.address == address) {
-                        let rivals: Vec<_> = rivals.iter().map(ToString::to_string).collect();
-                        tracing::error!(
-                            "{address} on {interface} is answered for by {} too, which is no \
-                             director: take it from that machine",
-                            rivals.join(" and ")
-                        );
-                    }
-                }
-            });
         }
     }
 
@@ -391,32 +403,11 @@ impl KernelThread {
         Ok(risen)
     }
 
-    fn put_services(&mut self, desired: &Desired) {
-        let health = self.health.borrow_and_update().clone();
-        self.services.put(desired, &health);
-        self.report_impaired();
-    }
-
-    /// Tells the leader what is served in part only.
-    fn report_impaired(&self) {
-        let state = self.state.borrow().clone();
-        let name = |group: GroupId| state.groups.iter().find(|(_, one)| **one == group);
-        let now: BTreeMap<String, String> = self
-            .services
-            .impaired()
-            .filter_map(|(group, why)| Some((name(group)?.0.clone(), why.to_owned())))
-            .collect();
-        self.eligibility.send_if_modified(|one| {
-            let differs = one.impaired != now;
-            one.impaired = now;
-            differs
-        });
-    }
-
-    fn forgive(&self, unable: &mut BTreeMap<String, Instant>) {
+    fn forgive(&mut self) {
         let now = Instant::now();
-        if unable.values().any(|until| *until <= now) {
-            unable.retain(|_, until| *until > now);
+        if self.unable.values().any(|until| *until <= now) {
+            self.unable.retain(|_, until| *until > now);
+            let unable = &self.unable;
             self.eligibility
                 .send_modify(|one| one.unable.retain(|name, _| unable.contains_key(name)));
         }
@@ -425,18 +416,6 @@ impl KernelThread {
     fn order(&self, order: Order) {
         // Where the queue is full, the surrender comes again with the next pass.
         let _ = self.orders.try_send(order);
-    }
-}
-
-/// Resolves when there is something else to want: other leases, or other real servers.
-async fn either(
-    desired: &mut watch::Receiver<Desired>,
-    health: &mut watch::Receiver<Health>,
-) -> Result<(), watch::error::RecvError> {
-    tokio::select! {
-        biased;
-        changed = desired.changed() => changed,
-        changed = health.changed() => changed,
     }
 }
 
@@ -450,34 +429,43 @@ async fn renewed(
     }
 }
 
-/// Those of `bindings` that are on one of `interfaces`.
-fn on(bindings: &[Binding], interfaces: &BTreeSet<String>) -> Vec<Binding> {
-    bindings.iter().filter(|one| interfaces.contains(&one.interface)).cloned().collect()
+/// The bindings as the configuration wants them announced.
+fn announced<'a>(state: &State, bindings: &[&'a Binding]) -> Vec<Announced<'a>> {
+    let config = &state.config;
+    let homes = config.homes();
+    let apart = |address: IpAddr| {
+        let us = match address {
+            IpAddr::V4(_) => config.global.garp_interval_us,
+            IpAddr::V6(_) => config.global.gna_interval_us,
+        };
+        Duration::from_micros(us.unwrap_or(0).into())
+    };
+    let all = bindings.iter().map(|one| {
+        let instance = homes.of(one.address).and_then(|name| config.instances.get(name));
+        let own = instance.map(|instance| instance.garp).unwrap_or_default();
+        Announced {
+            address: one.address,
+            interface: &one.interface,
+            garp: own.or(config.global.garp),
+            apart: apart(one.address),
+        }
+    });
+    all.collect()
 }
 
-impl Announcements {
-    fn schedule(&mut self, bindings: &[Binding]) {
-        if bindings.is_empty() {
-            return;
+impl Lookout {
+    /// `bound`: what the last pass left so. It may be wanted again by the time of the next.
+    fn hear(&mut self, event: Event, bound: &BTreeSet<IpAddr>) {
+        match event {
+            Event::AddressAdded { .. } => {}
+            Event::AddressRemoved { address } => {
+                self.look |= bound.contains(&address);
+            }
+            Event::Filters => self.look = true,
+            Event::Link { .. } | Event::Resync => {
+                self.look = true;
+                self.links = true;
+            }
         }
-        let now = Instant::now();
-        let addresses: BTreeSet<IpAddr> = bindings.iter().map(|one| one.address).collect();
-        for delay in ANNOUNCE_AT {
-            self.due.push((now + delay, addresses.clone()));
-        }
-    }
-
-    fn next(&self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(3600);
-        self.due.iter().map(|(at, _)| *at).min().unwrap_or(far)
-    }
-
-    /// What is due, once however often. It may be another's by now.
-    fn take_due(&mut self) -> BTreeSet<IpAddr> {
-        let now = Instant::now();
-        let (due, later) =
-            std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
-        self.due = later;
-        due.into_iter().flat_map(|(_, addresses): (_, BTreeSet<IpAddr>)| addresses).collect()
     }
 }

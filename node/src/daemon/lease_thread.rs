@@ -5,13 +5,12 @@
 //! (`kernel_thread`), told by [`Desired`]; whether they are bound or not, what answers is decided
 //! here, by the fence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_dataplane::fence::{Fence, FenceError, Gate, boot_now};
-use leasehold_dataplane::plan::Binding;
 use leasehold_model::{BootNanos, Eligibility, Epoch, GroupId, NodeId};
 use leasehold_raft::group::Leadership;
 use leasehold_raft::lease::{Holder, HolderCommand, Timing};
@@ -19,26 +18,15 @@ use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::desired::{Desired, Lingering};
 use super::guard_line::GuardLine;
+use super::lateness::Lateness;
 use super::to_leader::ToLeader;
+use crate::paced::REST;
+use crate::spoken::Farewell;
 
 /// The slot that never opens: for addresses this node must not answer for yet.
 const CLOSED: GroupId = GroupId(0);
-
-/// What the kernel should have, and why nothing more.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Desired {
-    /// Counts the changes; the other thread reports the last one that it has carried out.
-    pub(crate) serial: u64,
-    /// The addresses of the leases that are open.
-    pub(crate) bindings: Vec<Binding>,
-    /// Every address that is ours to remove where `bindings` lacks it.
-    pub(crate) owned: BTreeSet<IpAddr>,
-    /// The groups whose leases are open.
-    pub(crate) open: BTreeSet<GroupId>,
-    /// What these groups serve, among all else.
-    pub(crate) state: Arc<State>,
-}
 
 /// One lease as this node sees it, for `status` and the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +73,9 @@ pub(crate) struct Inputs {
     pub(crate) open: watch::Sender<OpenLeases>,
     /// The serial of the last [`Desired`] that was carried out.
     pub(crate) programmed: watch::Receiver<u64>,
-    /// The greatest lateness of a wake-up so far, in nanoseconds.
-    pub(crate) lateness: watch::Sender<u64>,
+    pub(crate) lateness: watch::Sender<Lateness>,
+    /// What the guard says to the neighbours in this node's place.
+    pub(crate) farewells: watch::Receiver<Arc<Vec<Farewell>>>,
 }
 
 /// Closing needs no answer from anyone; unbinding takes the kernel some milliseconds.
@@ -103,18 +92,37 @@ pub(crate) async fn run(inputs: Inputs) {
     let mut thread = LeaseThread {
         holder: Holder::new(inputs.timing, now),
         mapped: adopted,
-        lingering: BTreeMap::new(),
+        lingering: Lingering::default(),
         deadlines: BTreeMap::new(),
         causes: BTreeMap::new(),
         renewals: JoinSet::new(),
         releases: JoinSet::new(),
-        given_up: Vec::new(),
+        given_up: GivenUp::default(),
         fenced: Arc::default(),
         reflected: 0,
+        published: BootNanos::default(),
+        behind: None,
         suspended: suspended(),
         inputs,
     };
     thread.turn().await;
+}
+
+/// Releases that wait until the serial of their unbinding is carried out. The holder repeats them,
+/// and while the kernel thread stands still none is said, nor kept more than once.
+#[derive(Debug, Default)]
+struct GivenUp(BTreeMap<(GroupId, Epoch), u64>);
+
+impl GivenUp {
+    /// What is repeated waits no longer for that: nothing of this epoch is bound again.
+    fn add(&mut self, group: GroupId, epoch: Epoch, serial: u64) {
+        self.0.entry((group, epoch)).or_insert(serial);
+    }
+
+    /// Those whose unbinding is among the first `done` changes.
+    fn take(&mut self, done: u64) -> Vec<(GroupId, Epoch)> {
+        self.0.extract_if(.., |_, serial| *serial <= done).map(|(lease, _)| lease).collect()
+    }
 }
 
 /// When a renewal was sent, and what was confirmed, if anything was.
@@ -125,20 +133,23 @@ struct LeaseThread {
     holder: Holder,
     /// Addresses behind the fence, and whose deadline each waits for.
     mapped: BTreeMap<IpAddr, GroupId>,
-    /// Those of them that left the configuration, and the serial of the change that unbinds them.
-    lingering: BTreeMap<IpAddr, u64>,
+    /// Those of them that left the configuration.
+    lingering: Lingering,
     deadlines: OpenLeases,
     /// Why a surrendered group is given up.
     causes: BTreeMap<GroupId, Cause>,
     renewals: JoinSet<Answered>,
     releases: JoinSet<()>,
-    /// Releases that wait until the serial of their unbinding is carried out.
-    given_up: Vec<(u64, GroupId, Epoch)>,
+    given_up: GivenUp,
     /// The state that the fence reflects. Nothing newer is published: an address that is not
     /// behind the fence yet must not be bound.
     fenced: Arc<State>,
     /// The index up to which what this node answers for follows the log.
     reflected: u64,
+    /// When other threads were last told something.
+    published: BootNanos,
+    /// When they are to be told what is new behind the addresses, if anything is.
+    behind: Option<BootNanos>,
     /// How long this machine has been suspended since boot.
     suspended: Duration,
 }
@@ -192,12 +203,7 @@ impl LeaseThread {
                 }
                 () = tokio::time::sleep(pause) => {
                     let late = boot_now().since(due);
-                    let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-                    self.inputs.lateness.send_if_modified(|worst| {
-                        let worse = late > *worst;
-                        *worst = late.max(*worst);
-                        worse
-                    });
+                    self.inputs.lateness.send_modify(|all| all.count(late));
                     self.handle_clock();
                     self.holder.handle_timeout(boot_now());
                 }
@@ -210,6 +216,9 @@ impl LeaseThread {
         let state = self.inputs.state.borrow_and_update().clone();
         self.map_addresses(&state);
         self.fenced = state.clone();
+        // Before anything lets the kernel thread bind a VIP that is new: a kill in between would
+        // leave one that the guard has not heard of.
+        self.tell_guard();
         let node = self.inputs.node;
         // Until the log knows of this start, leases recorded for this node are an earlier start's.
         let started = state.members.get(&node).map(|member| member.incarnation);
@@ -234,7 +243,7 @@ impl LeaseThread {
         if done >= self.inputs.desired.borrow().serial {
             self.reflected = self.fenced.applied;
         }
-        for (_, group, epoch) in self.given_up.extract_if(.., |one| one.0 <= done) {
+        for (group, epoch) in self.given_up.take(done) {
             let cause = self.causes.get(&group).copied().unwrap_or(Cause::Stopped);
             self.releases.spawn(self.inputs.to_leader.release(group, epoch, cause));
         }
@@ -257,19 +266,15 @@ impl LeaseThread {
         }
         let mut vips = BTreeMap::new();
         for (_, group, instance, _) in state.instances() {
-            for vip in &instance.virtual_ipaddress {
+            for vip in instance.vips() {
                 let elsewhere = state.is_retiring_elsewhere(vip.address, self.inputs.node);
                 vips.insert(vip.address, if elsewhere { CLOSED } else { group });
             }
         }
         let done = *self.inputs.programmed.borrow_and_update();
-        let serial = self.inputs.desired.borrow().serial;
-        self.lingering.retain(|address, unbound| *unbound > done && !vips.contains_key(address));
-        for address in self.mapped.keys().filter(|address| !vips.contains_key(address)) {
-            self.lingering.entry(*address).or_insert(serial + 1);
-        }
-        self.lingering.retain(|_, unbound| *unbound > done);
-        vips.extend(self.lingering.keys().map(|address| (*address, CLOSED)));
+        let next = self.inputs.desired.borrow().serial + 1;
+        self.lingering.follow(self.mapped.keys(), &vips, next, done);
+        vips.extend(self.lingering.addresses().map(|address| (*address, CLOSED)));
         if vips != self.mapped {
             if let Fencing::Program(program) = &mut self.inputs.fencing {
                 program.0.set_vips(&vips).unwrap_or_else(|error| fatal(&error));
@@ -311,16 +316,28 @@ impl LeaseThread {
             open.clone_from(&self.deadlines);
             differs
         });
-        if changed {
+        if changed || self.behind.is_some_and(|due| due <= boot_now()) {
             self.publish();
         }
         let serial = self.inputs.desired.borrow().serial;
-        self.given_up.extend(given_up.into_iter().map(|(group, epoch)| (serial, group, epoch)));
+        for (group, epoch) in given_up {
+            self.given_up.add(group, epoch, serial);
+        }
         self.handle_unbound();
-        let beat = boot_now().after(self.inputs.timing.renew_interval);
+        self.tell_guard();
+        let beat = self.inputs.guard.beaten().after(self.inputs.timing.renew_interval);
+        let due = self.holder.poll_timeout().map_or(beat, |(due, _)| due.min(beat));
+        self.behind.map_or(due, |behind| due.min(behind))
+    }
+
+    /// A beat, with whatever has changed of what the guard is to finish.
+    fn tell_guard(&mut self) {
         let leading = self.inputs.leadership.borrow().is_leader;
-        self.inputs.guard.beat(&self.fenced, self.mapped.keys(), leading);
-        self.holder.poll_timeout().map_or(beat, |(due, _)| due.min(beat))
+        let farewells = self.inputs.farewells.borrow().clone();
+        let guard = &mut self.inputs.guard;
+        if !guard.charge(&self.fenced, self.mapped.keys(), leading, &farewells) {
+            guard.beat(boot_now(), self.inputs.timing.renew_interval / 2);
+        }
     }
 
     fn renew(&mut self, sent: BootNanos, leases: Vec<(GroupId, Epoch)>) {
@@ -329,44 +346,32 @@ impl LeaseThread {
         self.renewals.spawn(async move { (sent, call.await) });
     }
 
-    /// Tells the other thread which addresses belong in the kernel.
+    /// Tells the other threads what belongs in the kernel: at once where addresses come or go, and
+    /// after a rest where only what is behind them changed.
     fn publish(&mut self) {
-        let state = self.fenced.clone();
-        let mut bindings = Vec::new();
-        let mut groups = BTreeSet::new();
-        let open = state.held_by(self.inputs.node);
-        for held in open.iter().filter(|one| {
-            self.deadlines.get(&one.group).is_some_and(|lease| lease.epoch == one.epoch)
-        }) {
-            groups.insert(held.group);
-            for vip in &held.vips {
-                let interface = held.instance.interface_of(vip, &self.inputs.name);
-                bindings.push(Binding {
-                    address: vip.address,
-                    prefix: vip.prefix,
-                    interface: interface.to_owned(),
-                    label: held.instance.label_of(vip, &self.inputs.name),
-                    broadcast: vip.broadcast,
-                    scope: vip.scope,
-                    group: held.group,
-                });
-            }
-        }
-        let all = state.config.instances.values().flat_map(|one| &one.virtual_ipaddress);
-        let mut owned: BTreeSet<IpAddr> = all.map(|vip| vip.address).collect();
-        owned.extend(self.lingering.keys());
-        let awaited = self.lingering.values().copied().max().unwrap_or(0);
-        self.inputs.desired.send_if_modified(|desired| {
-            let same = desired.bindings == bindings
-                && desired.owned == owned
-                && desired.open == groups
-                && desired.state.revision == state.revision;
-            if same && desired.serial >= awaited {
+        let wishes = Desired::of(
+            &self.fenced,
+            (self.inputs.node, &self.inputs.name),
+            &self.deadlines,
+            &self.lingering,
+        );
+        let (now, rested) = (boot_now(), self.published.after(REST));
+        self.behind = None;
+        let told = self.inputs.desired.send_if_modified(|desired| {
+            let same = desired.binds_as(&wishes) && desired.serial >= wishes.awaited;
+            if same && desired.serves_as(&wishes.state) {
                 return false;
             }
-            *desired = Desired { serial: desired.serial + 1, bindings, owned, open: groups, state };
+            if same && now < rested {
+                self.behind = Some(rested);
+                return false;
+            }
+            *desired = Desired { serial: desired.serial + 1, ..wishes };
             true
         });
+        if told {
+            self.published = now;
+        }
     }
 
     /// A machine that slept holds nothing: close first, renew second.
@@ -412,4 +417,24 @@ fn suspended() -> Duration {
     let read = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
     let monotonic = read(ClockId::CLOCK_MONOTONIC);
     read(ClockId::CLOCK_BOOTTIME).saturating_sub(monotonic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_that_is_repeated_while_it_waits_is_said_once() {
+        let mut given_up = GivenUp::default();
+        let (group, epoch) = (GroupId(1), Epoch(7));
+        given_up.add(group, epoch, 3);
+        given_up.add(group, epoch, 5);
+        given_up.add(group, Epoch(9), 6);
+        assert_eq!(given_up.take(2), []);
+        assert_eq!(given_up.take(3), [(group, epoch)]);
+        assert_eq!(given_up.take(5), []);
+        // What the log has not heard by then is said again.
+        given_up.add(group, epoch, 5);
+        assert_eq!(given_up.take(6), [(group, epoch), (group, Epoch(9))]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use leasehold_model::{Epoch, GroupId};
-use leasehold_node_core::placement::{Director, Slot};
+use leasehold_node_core::placement::{self, Director, Slot};
 use leasehold_raft::state::State;
 
 use super::governor::Reports;
@@ -22,10 +22,10 @@ impl<'a> Situation<'a> {
         reports: &'a Reports,
         is_over: impl Fn(GroupId, Epoch) -> bool,
     ) -> Self {
-        let free = |(_, group, _, lease): (_, GroupId, _, &leasehold_raft::state::Lease)| {
+        let free = |(_, group, lease): (_, GroupId, &leasehold_raft::state::Lease)| {
             (group, lease.holder.is_none() || is_over(group, lease.epoch))
         };
-        let over = state.instances().map(free).collect();
+        let over = state.units().map(free).collect();
         Self { state, reports, over }
     }
 
@@ -46,12 +46,14 @@ impl<'a> Situation<'a> {
     }
 
     pub(crate) fn slots(&self) -> Vec<Slot<'a>> {
-        let instances = self.state.instances().zip(&self.over);
-        instances
-            .map(|((name, group, instance, lease), (_, over))| Slot {
+        let directors = self.directors();
+        let units = self.state.units().zip(&self.over);
+        units
+            .map(|((unit, group, lease), (_, over))| Slot {
+                foreign: placement::foreign(&directors, &unit.members),
                 group,
-                name,
-                instance,
+                name: unit.name,
+                members: unit.members,
                 holder: lease.holder,
                 over: *over,
                 handover: lease.handover,

@@ -1,15 +1,18 @@
 //! Bringing the daemon up. What can be refused is refused before anything is held.
 
 use crate::Group;
+use crate::paced::paced;
 use leasehold_raft::network::Channels;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use leasehold_dataplane::address::Addresses;
 use leasehold_dataplane::fence::{Fence, FenceError};
-use leasehold_dataplane::service::Health;
+use leasehold_dataplane::links;
 use leasehold_model::{Eligibility, NodeId, Role};
 use leasehold_raft::group::{GroupError, GroupSettings};
 use leasehold_raft::identity::{Directory, Identity, Refusals};
@@ -19,28 +22,29 @@ use leasehold_raft::store;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::desired::Desired;
+use super::director::{self, Director};
 use super::governor;
 use super::guard_line;
-use super::health;
-use super::kernel_thread::{self, KernelThread};
-use super::lease_thread::{self, Desired, Fencing, Inputs, OpenLeases};
+use super::lateness::Lateness;
+use super::lease_thread::{self, Fencing, Inputs, OpenLeases};
 use super::lifetime;
 use super::membership;
+use super::remainders;
 use super::stop::{self, Running, Serving};
 use super::to_leader::ToLeader;
-use super::virtual_servers::VirtualServers;
-use crate::api::Loads;
 use crate::api::admission::{AT_ONCE, AdmissionService};
 use crate::api::control::ControlService;
 use crate::api::lease::LeaseService;
 use crate::api::serve::{self, Services};
+use crate::api::standard;
 use crate::api::status::View;
+use crate::api::watch::{WATCHERS, Watching};
 use crate::guard;
 
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) profile: Option<Profile>,
-    pub(crate) engine: Option<store::EngineKind>,
     pub(crate) fence: FenceKind,
 }
 
@@ -64,11 +68,10 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     guard::wait_for_predecessor(&settings.data_dir).await?;
     let timing = timing(&mut directory, settings.profile)?;
     let role = directory.settings().role;
-    if settings.fence == FenceKind::AddressLifetime && role == Role::Director {
-        lifetime::check(&timing)?;
-        lifetime::unbind_remainders(&directory).await?;
+    if role == Role::Director {
+        clear_remainders(&directory, &timing, settings.fence).await?;
     }
-    let store = open_store(&mut directory, settings.engine)?;
+    let store = open_store(&mut directory)?;
     let incarnation = directory.settings().incarnation;
     let listener = bind(&directory.settings().listen)?;
     let socket = directory.listen_for_clients()?;
@@ -91,12 +94,39 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         directory.identity() as Arc<dyn Channels>,
     )
     .await?;
-    let parts = Parts { directory, timing, role, fencing, incarnation, group, listener, socket };
+    // Heard before it is known, it would be a director without interfaces.
+    let interfaces_up = match role {
+        Role::Director => links::interfaces_up(Addresses::open()?.handle()).await?,
+        Role::Witness => BTreeSet::new(),
+    };
+    let fitness = Eligibility { interfaces_up, ..Eligibility::default() };
+    let parts =
+        Parts { fitness, directory, timing, role, fencing, incarnation, group, listener, socket };
     let running = assemble(parts)?;
     stop::until_told(running).await
 }
 
+/// Before the log hears of this start, which ends every lease of earlier ones.
+async fn clear_remainders(
+    directory: &Directory,
+    timing: &Timing,
+    fence: FenceKind,
+) -> anyhow::Result<()> {
+    if fence == FenceKind::AddressLifetime {
+        lifetime::check(timing)?;
+    }
+    let pins = pin_dir(&directory.identity());
+    remainders::strip_program(&pins, |why| tracing::warn!("{why}")).await?;
+    remainders::unbind(directory).await?;
+    match fence {
+        FenceKind::Bpf => Ok(()),
+        FenceKind::AddressLifetime => remainders::take_program_down(&pins),
+    }
+}
+
 struct Parts {
+    /// What this node says of itself at first.
+    fitness: Eligibility,
     directory: Directory,
     timing: Timing,
     role: Role,
@@ -109,9 +139,8 @@ struct Parts {
 
 /// Starts the tasks and threads.
 fn assemble(parts: Parts) -> anyhow::Result<Running> {
-    let Parts { directory, timing, role, fencing, incarnation, group, listener, socket } = parts;
-    let identity = directory.identity();
-    let node = identity.node();
+    let Parts { directory, timing, role, fencing, incarnation, group, .. } = parts;
+    let (identity, node) = (directory.identity(), directory.identity().node());
     let governor = governor::spawn(group.clone(), node, timing);
     tokio::spawn(membership::follow(group.clone(), timing));
     tokio::spawn(introduce(group.clone(), directory.settings().clone(), incarnation));
@@ -120,10 +149,10 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
     let (desired, wanted) = watch::channel(Desired::default());
     let (programmed, done) = watch::channel(0);
     let (open, open_leases) = watch::channel(OpenLeases::new());
-    let (lateness, worst) = watch::channel(0);
-    let (eligibility, reported) = watch::channel(Eligibility::default());
+    let (lateness, so_late) = watch::channel(Lateness::default());
+    let (farewells, last_words) = watch::channel(Arc::default());
+    let (eligibility, reported) = watch::channel(parts.fitness);
     let pin_dir = matches!(fencing, Fencing::Program(..)).then(|| pin_dir(&identity));
-    let (health, loads, services) = balancing(&directory, &group, role)?;
     let (line, child) = guard(&directory, &timing, pin_dir.clone())?;
     let inputs = Inputs {
         node,
@@ -141,32 +170,35 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         programmed: done,
         open,
         lateness,
+        farewells: last_words,
     };
     let lease = thread("lease", move || async move { lease_thread::run(inputs).await })?;
-    let kernel = match role {
-        Role::Witness => None,
-        Role::Director => Some(kernel_thread(kernel_thread::Inputs {
-            desired: wanted,
-            programmed,
-            eligibility: eligibility.clone(),
-            orders: orders.clone(),
-            state: group.state(),
-            leases: pin_dir.is_none().then(|| open_leases.clone()),
-            pin_dir,
-            health: health.clone(),
-            services,
-        })?),
+    let wired = director::Parts {
+        identity: identity.clone(),
+        name: directory.settings().name.clone(),
+        state: paced(group.state()),
+        leadership: group.leadership(),
+        desired: wanted,
+        programmed,
+        open: open_leases.clone(),
+        eligibility: eligibility.clone(),
+        orders: orders.clone(),
+        farewells,
+        pin_dir,
+    };
+    let director = match role {
+        Role::Witness => Director::default(),
+        Role::Director => director::start(wired)?,
     };
     let view = View {
         node,
         group: group.clone(),
         governor: governor.clone(),
         open: open_leases,
-        lateness: worst,
-        health,
-        loads,
+        lateness: so_late,
+        seen: director.seen,
     };
-    let serving = serve(&directory, &group, governor, view, timing, listener, socket);
+    let serving = serve(&directory, &group, governor, view, timing, parts.listener, parts.socket);
     Ok(Running {
         directory,
         node,
@@ -175,7 +207,7 @@ fn assemble(parts: Parts) -> anyhow::Result<Running> {
         orders,
         guard: child,
         lease,
-        kernel,
+        threads: director.threads,
         serving,
     })
 }
@@ -190,7 +222,10 @@ fn serve(
     socket: UnixListener,
 ) -> Serving {
     let identity = directory.identity();
+    let (ending, ends) = watch::channel(false);
+    let seats = Arc::new(Semaphore::new(WATCHERS));
     let control = ControlService {
+        watching: Watching { state: group.state(), ending: ends, seats },
         group: group.clone(),
         view,
         ca: identity.ca_fingerprint(),
@@ -216,22 +251,15 @@ fn serve(
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let (peers_stop, local_stop) = (wait(stopped.clone()), wait(stopped));
-    let peers =
-        tokio::spawn(async move { serve::peers(listener, &identity, services, peers_stop).await });
-    let local = tokio::spawn(serve::local(socket, control, local_stop));
-    Serving { peers, local, stop }
-}
-
-fn kernel_thread(inputs: kernel_thread::Inputs) -> anyhow::Result<stop::Thread> {
-    thread("kernel", move || async move {
-        let thread = match KernelThread::open(inputs) {
-            Ok(thread) => thread,
-            Err(error) => stop::die(&format!("no netlink: {error}")),
-        };
-        if let Err(error) = thread.run().await {
-            stop::die(&format!("the kernel can't be driven: {error:#}"));
-        }
-    })
+    let health = {
+        let group = group.clone();
+        standard::health(move || group.has_leader())
+    };
+    let local = tokio::spawn(serve::local(socket, control, health.clone(), local_stop));
+    let peers = tokio::spawn(async move {
+        serve::peers(listener, &identity, services, health, peers_stop).await
+    });
+    Serving { peers, local, stop, ending }
 }
 
 fn guard(
@@ -248,25 +276,18 @@ fn guard(
     guard_line::spawn(directory.identity().node(), &settings)
 }
 
-/// Starts the checks of real servers; their results, and the virtual servers' way to the kernel.
-fn balancing(
-    directory: &Directory,
-    group: &Group,
-    role: Role,
-) -> anyhow::Result<(watch::Receiver<Health>, watch::Receiver<Loads>, VirtualServers)> {
-    let (health, results) = watch::channel(Health::default());
-    let (loads, loaded) = watch::channel(Loads::default());
-    if role == Role::Director {
-        let state = group.state();
-        thread("health", move || health::run(state, health))?;
-    }
-    let path = directory.services();
-    let services = VirtualServers::open(&path, loads);
-    Ok((results, loaded, services.with_context(|| path.display().to_string())?))
+/// Where what is in the kernel on this node's account is noted. It ends with the boot, as that
+/// does, and no disk can hold it up.
+const JOURNALS: &str = "/run/leasehold";
+
+pub(crate) fn services_journal(identity: &Identity) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(JOURNALS).context(JOURNALS)?;
+    let name = format!("{}-{}.services", identity.cluster(), identity.node());
+    Ok(Path::new(JOURNALS).join(name))
 }
 
 /// A thread with a runtime of its own: nothing that blocks elsewhere holds it up.
-fn thread<F, Fut>(name: &str, work: F) -> anyhow::Result<stop::Thread>
+pub(super) fn thread<F, Fut>(name: &str, work: F) -> anyhow::Result<stop::Thread>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()>,
@@ -319,13 +340,9 @@ fn fence(directory: &Directory) -> anyhow::Result<Fencing> {
     Ok(Fencing::Program(Box::new((fence, gate))))
 }
 
-fn open_store(
-    directory: &mut Directory,
-    engine: Option<store::EngineKind>,
-) -> anyhow::Result<store::Opened> {
+fn open_store(directory: &mut Directory) -> anyhow::Result<store::Opened> {
     let path = directory.store();
-    let found = store::detect(&path)?;
-    if found.is_none() && directory.settings().incarnation > 0 {
+    if !store::exists(&path)? && directory.settings().incarnation > 0 {
         bail!(
             "{}: the log of node {} is gone, and without it this node could vote twice; remove it \
              from the cluster (`leasehold member remove {}` on another member), and join again \
@@ -335,7 +352,7 @@ fn open_store(
             directory.settings().name,
         );
     }
-    let opened = store::open(&path, engine.or(found).unwrap_or_default())?;
+    let opened = store::open(&path)?;
     directory.update(|settings| settings.incarnation += 1)?;
     Ok(opened)
 }

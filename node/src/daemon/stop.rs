@@ -18,6 +18,9 @@ use super::lease_thread::Order;
 /// After this, the fence closes by itself what could not be handed over.
 const HANDOVER_WITHIN: Duration = Duration::from_secs(3);
 
+/// What clients of the control socket get to read their last answer.
+const FAREWELL_WITHIN: Duration = Duration::from_millis(500);
+
 pub(crate) type Thread = std::thread::JoinHandle<()>;
 
 pub(crate) struct Running {
@@ -28,7 +31,8 @@ pub(crate) struct Running {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) guard: Child,
     pub(super) lease: Thread,
-    pub(super) kernel: Option<Thread>,
+    /// In the order in which they end, each once those before it have nothing more to say.
+    pub(super) threads: Vec<(&'static str, Thread)>,
     pub(super) serving: Serving,
 }
 
@@ -36,6 +40,8 @@ pub(crate) struct Serving {
     pub(super) peers: JoinHandle<anyhow::Result<()>>,
     pub(super) local: JoinHandle<anyhow::Result<()>>,
     pub(super) stop: watch::Sender<bool>,
+    /// Told first: whoever watches this node should go to another.
+    pub(super) ending: watch::Sender<bool>,
 }
 
 pub(super) async fn until_told(mut running: Running) -> anyhow::Result<()> {
@@ -72,7 +78,8 @@ fn check_guard(guard: &mut Child) -> anyhow::Result<()> {
 }
 
 async fn stop(running: Running) -> anyhow::Result<()> {
-    let Running { node, group, eligibility, orders, lease, kernel, serving, .. } = running;
+    let Running { node, group, eligibility, orders, lease, threads, serving, .. } = running;
+    serving.ending.send_replace(true);
     eligibility.send_modify(|one| one.stopping = true);
     let mut state = group.state();
     let held: Vec<_> = state.borrow().held_by(node).iter().map(|one| one.group).collect();
@@ -92,13 +99,17 @@ async fn stop(running: Running) -> anyhow::Result<()> {
     // The kernel thread ends when the lease thread has no more wishes.
     orders.send(Order::Stop).await.context("the lease thread")?;
     join(lease, "lease").await?;
-    if let Some(kernel) = kernel {
-        join(kernel, "kernel").await?;
+    for (name, thread) in threads {
+        join(thread, name).await?;
     }
     serving.stop.send_replace(true);
     group.shutdown().await;
     serving.peers.abort();
-    serving.local.abort();
+    // Answers under way, and farewells, should arrive.
+    let mut local = serving.local;
+    if tokio::time::timeout(FAREWELL_WITHIN, &mut local).await.is_err() {
+        local.abort();
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Calls to whoever leads: over the network, or across this process where this node does.
 
-use leasehold_raft::network::{Channels, tuned};
+use leasehold_raft::network::{Channels, Way, tuned};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,6 @@ use leasehold_proto::peer::{LeaseName, ProposeRequest, RenewRequest};
 use leasehold_raft::group::Leadership;
 use leasehold_raft::state::{Cause, Command};
 use tokio::sync::{oneshot, watch};
-use tonic::transport::Channel;
 
 use super::governor::{Handle, Request};
 use crate::Group;
@@ -27,7 +26,7 @@ pub(crate) struct ToLeader {
     limit: Duration,
     /// A connection that gives no sign of life for so long is given up.
     silence: Duration,
-    cached: Arc<Mutex<Option<(NodeId, String, Channel)>>>,
+    cached: Arc<Mutex<Option<(NodeId, String, Way)>>>,
 }
 
 impl ToLeader {
@@ -120,7 +119,7 @@ impl ToLeader {
         Some(())
     }
 
-    fn channel(&self, leader: &Leadership) -> Option<Channel> {
+    fn channel(&self, leader: &Leadership) -> Option<Way> {
         let (node, address) = (leader.leader?, leader.leader_address.clone()?);
         // Nothing panics while the lock is held.
         let mut cached = self.cached.lock().ok()?;
@@ -131,7 +130,7 @@ impl ToLeader {
             return Some(channel.clone());
         }
         let endpoint = self.channels.endpoint(node, &address).ok()?;
-        let channel = tuned(endpoint, self.silence).connect_lazy();
+        let channel = self.channels.connect(node, tuned(endpoint, self.silence));
         *cached = Some((node, address, channel.clone()));
         Some(channel)
     }

@@ -1,4 +1,4 @@
-//! The kernel thread's virtual services: put before an address is bound, retired after it went.
+//! The kernel's virtual services on this node's account: what is in it, and what it refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use leasehold_dataplane::fence::boot_now;
 use leasehold_dataplane::service::{self, Drains, Health, Key, Table};
-use leasehold_dataplane::{Balancer, Done, Failures, Journal, Wishes, sysctl};
-use leasehold_model::{Config, Dataplane, Family, Forward, GroupId, RealServer, Revision};
+use leasehold_dataplane::{Balancer, BalancerError, Done, Failures, Journal, Wishes, sysctl};
+use leasehold_model::{Config, Dataplane, Family, Forward, GroupId, NodeId, RealServer};
 use tokio::sync::watch;
 
-use super::lease_thread::Desired;
+use super::complaints::Complaints;
+use super::desired::Desired;
 use crate::api::Loads;
 
 /// Another's hand leaves no event behind: the kernel is looked at so often.
@@ -23,29 +24,31 @@ const LOOK_SHARE: u32 = 20;
 const DRAIN_FOR: Duration = Duration::from_secs(60);
 
 pub(crate) struct VirtualServers {
+    node: NodeId,
     journal: Journal,
     balancer: Option<(Dataplane, Balancer)>,
     drains: Drains,
     table: Table,
-    /// The groups that were open at the last look.
-    served: BTreeSet<GroupId>,
-    owned: BTreeSet<Key>,
-    had_sync: bool,
     look_at: Instant,
     loads: watch::Sender<Loads>,
     /// What was complained of at the last look: it is said once.
     told: BTreeMap<Key, String>,
     told_of_all: Option<String>,
-    /// Groups that can't be served in full, since which revision, and why.
-    impaired: BTreeMap<GroupId, (Revision, String)>,
+    /// Groups that can't be served in full.
+    complaints: Complaints,
     /// Groups whose real servers' answers this machine would not pass on.
     unforwarded: BTreeMap<GroupId, String>,
 }
 
 impl VirtualServers {
     /// The journal of what is in the kernel on this node's account is kept at `path`.
-    pub(crate) fn open(path: &Path, loads: watch::Sender<Loads>) -> std::io::Result<Self> {
+    pub(crate) fn open(
+        node: NodeId,
+        path: &Path,
+        loads: watch::Sender<Loads>,
+    ) -> std::io::Result<Self> {
         Ok(Self {
+            node,
             loads,
             told: BTreeMap::new(),
             told_of_all: None,
@@ -53,47 +56,47 @@ impl VirtualServers {
             balancer: None,
             drains: Drains::default(),
             table: Table::new(),
-            served: BTreeSet::new(),
-            owned: BTreeSet::new(),
-            had_sync: false,
             look_at: Instant::now(),
-            impaired: BTreeMap::new(),
+            complaints: Complaints::default(),
             unforwarded: BTreeMap::new(),
         })
     }
 
-    /// Whether the kernel should be looked at though nothing changed.
-    pub(crate) fn is_due(&self) -> bool {
-        Instant::now() >= self.look_at
-    }
-
-    /// Whether a group is open that nothing was put for yet.
-    pub(crate) fn is_takeover(&self, desired: &Desired) -> bool {
-        !desired.open.is_subset(&self.served)
+    /// When the kernel should be looked at though nothing changed.
+    pub(crate) fn look_at(&self) -> Instant {
+        self.look_at
     }
 
     /// Adds and mends what the open groups serve. To be called before their addresses are bound.
     pub(crate) fn put(&mut self, desired: &Desired, health: &Health) {
+        let begun = Instant::now();
         let state = &desired.state;
         let config = &state.config;
-        let served = served_here(desired);
-        self.table = service::desired(config, &state.groups, &served, health);
-        self.served.clone_from(&desired.open);
-        self.owned = service::configured(config);
-        self.owned.extend(self.journal.keys());
-        self.impaired.retain(|_, (revision, _)| *revision == state.revision);
-        if self.owned.is_empty() && config.global.lvs_sync_daemon.is_none() && !self.had_sync {
-            return;
-        }
-        // On disk before it is in the kernel: whoever comes after a crash knows it as ours.
-        let all = self.journal.keys().iter().chain(self.table.keys()).copied().collect();
-        if let Err(error) = self.journal.write(all) {
-            tracing::warn!(%error, "services can't be noted: a crash could leave some behind");
-        }
-        let begun = Instant::now();
-        let failures = self.carry_out(desired);
+        let served = served_here(self.node, desired);
+        self.table = service::desired(config, &state.groups, &served, health, &state.overrides);
+        let idle = self.table.is_empty() && self.journal.keys().is_empty();
+        let failures = if idle
+            && config.global.lvs_sync_daemon.is_none()
+            && !self.journal.has_sync()
+        {
+            self.told.clear();
+            self.told_of_all = None;
+            self.loads.send_replace(Loads::default());
+            BTreeMap::new()
+        } else {
+            // Noted before it is in the kernel: whoever comes after a crash knows it as ours.
+            let all = self.journal.keys().iter().chain(self.table.keys()).copied().collect();
+            let noted = self.journal.write(all).and_then(|()| {
+                let wanted = config.global.lvs_sync_daemon.is_some();
+                if wanted { self.journal.note_sync(true) } else { Ok(()) }
+            });
+            if let Err(error) = noted {
+                tracing::warn!(%error, "services can't be noted: a crash could leave some behind");
+            }
+            self.carry_out(desired)
+        };
+        self.judge(desired, &served, failures);
         self.look_at = Instant::now() + LOOK_EVERY.max(begun.elapsed() * LOOK_SHARE);
-        self.judge(desired, failures);
     }
 
     /// What could not be done, by group.
@@ -102,27 +105,28 @@ impl VirtualServers {
         let sync = service::sync(config, &desired.state.groups, &desired.open);
         let wishes = Wishes {
             table: &self.table,
-            owned: &self.owned,
+            owned: self.journal.keys(),
             sync: sync.as_ref(),
-            end_sync: self.had_sync && sync.is_none(),
+            end_sync: self.journal.has_sync() && sync.is_none(),
             timeouts: config.global.lvs_timeouts,
             drain_for: drain_for(config),
         };
-        let put = match open(&mut self.balancer, config.global.dataplane, &self.owned) {
-            Ok(balancer) => balancer.put(&wishes, &mut self.drains, boot_now()),
-            Err(error) => Err(error),
-        };
+        let choice = config.global.dataplane;
+        let put = put(&mut self.balancer, choice, &wishes, &mut self.drains)
+            // A netlink socket that lost an answer, say, is not used again. What comes back is so.
+            .or_else(|_| put(&mut self.balancer, choice, &wishes, &mut self.drains));
         match put {
             Ok(Done { failures, unsynced, before }) => {
                 self.loads.send_replace(Arc::new(before));
-                self.had_sync = sync.is_some();
+                // One that could not be stopped is ours still.
+                if unsynced.is_none() && sync.is_none() {
+                    drop(self.journal.note_sync(false));
+                }
                 self.complain_of_all(unsynced.map(|why| format!("lvs_sync_daemon: {why}")));
                 self.complain(failures)
             }
             Err(error) => {
                 let groups: BTreeSet<GroupId> = self.table.values().map(|one| one.group).collect();
-                // A balancer that fails is opened anew by the next pass.
-                self.balancer = None;
                 self.complain_of_all(Some(format!("virtual servers: {error}")));
                 groups.into_iter().map(|group| (group, error.to_string())).collect()
             }
@@ -152,12 +156,13 @@ impl VirtualServers {
         groups
     }
 
-    fn judge(&mut self, desired: &Desired, failures: BTreeMap<GroupId, String>) {
-        // Only a holder knows what the kernel takes: others keep their complaint.
-        self.impaired.retain(|group, _| !desired.open.contains(group));
-        let revision = desired.state.revision;
-        let failed = failures.into_iter().map(|(group, why)| (group, (revision, why)));
-        self.impaired.extend(failed);
+    fn judge(
+        &mut self,
+        desired: &Desired,
+        served: &BTreeSet<GroupId>,
+        failures: BTreeMap<GroupId, String>,
+    ) {
+        self.complaints.handle_look(&desired.state, served, failures, Instant::now());
         // This everybody can see.
         let unforwarded = unforwarded(desired);
         for (group, why) in &unforwarded {
@@ -171,7 +176,7 @@ impl VirtualServers {
     /// Removes what no open group serves any more. To be called once its addresses are unbound.
     pub(crate) fn retire(&mut self) {
         let Some((_, balancer)) = &mut self.balancer else { return };
-        let left = match balancer.retire(&self.table, &self.owned) {
+        let left = match balancer.retire(&self.table, self.journal.keys()) {
             Ok(failures) => {
                 for (key, why) in &failures {
                     tracing::error!("{key} can't be removed: {why}");
@@ -190,34 +195,47 @@ impl VirtualServers {
         }
     }
 
+    /// Nothing is served by this node any more, whatever it held.
+    pub(crate) fn end(&mut self) {
+        self.table.clear();
+        self.retire();
+    }
+
     /// Groups that can't be served in full, and why.
     pub(crate) fn impaired(&self) -> impl Iterator<Item = (GroupId, &str)> {
-        let failed = self.impaired.iter().map(|(group, (_, why))| (*group, why.as_str()));
-        failed.chain(self.unforwarded.iter().map(|(group, why)| (*group, why.as_str())))
+        self.complaints
+            .list()
+            .chain(self.unforwarded.iter().map(|(group, why)| (*group, why.as_str())))
     }
 }
 
-/// The balancer that is configured; what is ours goes from the other one.
-fn open<'a>(
-    balancer: &'a mut Option<(Dataplane, Balancer)>,
+/// Puts the services by the balancer that is configured; what is ours goes from the other one.
+/// One that fails is closed.
+fn put(
+    balancer: &mut Option<(Dataplane, Balancer)>,
     choice: Dataplane,
-    owned: &BTreeSet<Key>,
-) -> Result<&'a mut Balancer, leasehold_dataplane::BalancerError> {
-    if balancer.as_ref().is_some_and(|(is, _)| *is != choice) {
-        *balancer = None;
-    }
-    match balancer {
-        Some((_, balancer)) => Ok(balancer),
-        None => Ok(&mut balancer.insert((choice, Balancer::open_alone(choice, owned)?)).1),
-    }
+    wishes: &Wishes<'_>,
+    drains: &mut Drains,
+) -> Result<Done, BalancerError> {
+    let mut opened = match balancer.take().filter(|(is, _)| *is == choice) {
+        Some((_, opened)) => opened,
+        None => Balancer::open_alone(choice, wishes.owned)?,
+    };
+    let done = opened.put(wishes, drains, boot_now())?;
+    *balancer = Some((choice, opened));
+    Ok(done)
 }
 
 /// The groups whose services belong in this kernel: those that are open, and, where connections
 /// are copied, all: a copied connection is bound to its real server when it comes, or never, and
 /// the kernel tunnels nothing for one that is not bound. No client's packet passes the fence.
-fn served_here(desired: &Desired) -> BTreeSet<GroupId> {
-    if desired.state.config.global.lvs_sync_daemon.is_some() {
-        return desired.state.groups.values().copied().collect();
+fn served_here(node: NodeId, desired: &Desired) -> BTreeSet<GroupId> {
+    let state = &desired.state;
+    if !state.members.contains_key(&node) {
+        return BTreeSet::new();
+    }
+    if state.config.global.lvs_sync_daemon.is_some() {
+        return state.groups.values().copied().collect();
     }
     desired.open.clone()
 }
@@ -228,15 +246,18 @@ fn unforwarded(desired: &Desired) -> BTreeMap<GroupId, String> {
     let mut groups = BTreeMap::new();
     let state = &desired.state;
     let settings = [Family::Inet, Family::Inet6].map(|one| (one, sysctl::no_forwarding(one)));
+    if settings.iter().all(|(_, setting)| setting.is_none()) {
+        return groups;
+    }
+    let homes = state.config.homes();
     for server in &state.config.virtual_servers {
         let nat = |one: &RealServer| one.lb_kind.unwrap_or(server.lb_kind) == Forward::Nat;
         if !server.real_servers.iter().any(nat) {
             continue;
         }
-        for entrance in state.config.entrances(server) {
+        for (entrance, name) in homes.of_server(server) {
             let key = Key::new(entrance, server.protocol);
             let setting = settings.iter().find(|(family, _)| *family == key.family());
-            let name = state.config.instance_for(server, entrance);
             let group = name.and_then(|name| state.groups.get(name));
             if let (Some((_, Some(setting))), Some(group)) = (setting, group) {
                 groups.entry(*group).or_insert_with(|| {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use leasehold_model::Config;
+use leasehold_model::{Config, Instance};
 use leasehold_node_core::document;
 use leasehold_raft::identity::{Identity, Settings};
 use serde::Serialize;
@@ -106,7 +106,7 @@ pub(crate) async fn examine(data_dir: &Path, told: Result<Told, String>) -> Vec<
     found.push(daemon(&told.status));
     found.extend(neighbours::reach(settings, identity, Some(&told.status)).await);
     found.extend(interfaces(settings, &config).into_iter().flat_map(|one| machine::sysctls(&one)));
-    let all = config.instances.values().flat_map(|one| &one.virtual_ipaddress);
+    let all = config.instances.values().flat_map(Instance::vips);
     let vips: BTreeSet<_> = all.map(|vip| vip.address).collect();
     found.extend(machine::other_fences(&pin_dir(identity), &vips));
     found.extend(neighbours::answerers(settings, &config, &told.status));
@@ -121,7 +121,7 @@ fn describe(settings: &Settings) -> String {
 /// The interfaces that this node's VIPs go on.
 fn interfaces(settings: &Settings, config: &Config) -> BTreeSet<String> {
     let vips = config.instances.values().flat_map(|instance| {
-        let vips = instance.virtual_ipaddress.iter();
+        let vips = instance.vips();
         vips.map(|vip| instance.interface_of(vip, &settings.name).to_owned())
     });
     vips.collect()

@@ -66,7 +66,7 @@ pub(super) fn answerers(settings: &Settings, config: &Config, status: &Value) ->
     for (name, instance) in &config.instances {
         let holder = instances.iter().find(|one| one["name"] == **name);
         let ours = holder.is_some_and(|one| one["holder"] == settings.name);
-        for vip in &instance.virtual_ipaddress {
+        for vip in instance.vips() {
             let IpAddr::V4(address) = vip.address else { continue };
             let interface = instance.interface_of(vip, &settings.name).to_owned();
             by_interface.entry(interface).or_default().push(address);

@@ -12,17 +12,20 @@ mod report;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use leasehold_dataplane::fence::Gate;
-use leasehold_raft::identity::{Directory, Identity};
+use leasehold_dataplane::vrrp::Transmitter;
+use leasehold_raft::identity::Identity;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal};
 
 pub(crate) use lock::wait_for_predecessor;
 
+use crate::daemon::services_journal;
 use crate::guard_message::{Charge, Line};
+use crate::spoken::Farewell;
 
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
@@ -40,7 +43,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.data_dir)?;
     // All that is needed later is read now: the disk or the pins may be what kills the daemon.
     let (_, identity) = Identity::read(&settings.data_dir)?;
-    let services = Directory::services_in(&settings.data_dir);
+    let services = services_journal(&identity)?;
     let mut gate = settings.pin_dir.as_deref().map(Gate::adopt).transpose()?;
     let daemon = Pid::from_raw(settings.daemon).context("guard: --daemon wants a process id")?;
     let handle = pidfd_open(daemon, PidfdFlags::empty());
@@ -125,10 +128,12 @@ fn finish(
             None if charge.vips.is_empty() => report::tell_peers(identity, charge).await,
             None => {
                 strip(None, charge, services).await?;
+                say_farewell(&charge.farewells);
                 report::tell_peers(identity, charge).await
             }
             Some(gate) => {
                 gate.close_all().context("guard: closing the fence")?;
+                say_farewell(&charge.farewells);
                 // The leases are over: the addresses may take their time.
                 let told = report::tell_peers(identity, charge).await;
                 strip(Some(gate), charge, services).await?;
@@ -146,6 +151,17 @@ fn finish(
         }
         Ok(())
     })
+}
+
+/// Adverts of priority 0: whoever only knows VRRP need not wait.
+fn say_farewell(farewells: &[Farewell]) {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // Without a socket they are not said, and waited for.
+    let Ok(mut transmitter) = Transmitter::open() else { return };
+    for one in farewells {
+        let advert = one.advert(unix);
+        let _ = transmitter.send(&one.interface, one.source, &one.to, &advert, one.manner());
+    }
 }
 
 async fn strip(gate: Option<&mut Gate>, charge: &Charge, services: &Path) -> anyhow::Result<()> {

@@ -24,6 +24,8 @@ pub enum Cause {
     Preempted,
     /// Directors of equal priority share instances evenly.
     Balanced,
+    /// A router from outside the cluster speaks for it, and the configuration says to yield.
+    Yielded,
     /// The holder lost an interface or could not program the kernel.
     Unserviceable,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Cause {
             Self::Drained => "the holder before was drained",
             Self::Preempted => "a higher priority preempted the holder before",
             Self::Balanced => "instances of equal priority are spread",
+            Self::Yielded => "the holder before yielded to a router from outside the cluster",
             Self::Unserviceable => "the holder before could not serve it",
         })
     }

@@ -1,14 +1,16 @@
 //! The configuration that the group replicates: what the operator wrote, checked and typed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::load::{Dataplane, LvsTimeouts, SyncDaemon};
-use crate::virtual_server::{
-    Family, Fwmark, GroupEntry, Service, VirtualServer, VirtualServerGroup,
-};
+use crate::notify::{Alerts, Notify};
+use crate::route::{Route, Rule};
+use crate::track::{SyncGroup, TrackFile, TrackProcess, TrackScript, Tracking};
+use crate::virtual_server::{Family, VirtualServer, VirtualServerGroup};
+use crate::vrrp::{Adverts, Garp, Vmac, VrrpVersion};
 
 /// The whole of it. Canonical: two configurations that mean the same are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,18 @@ pub struct Config {
     /// By instance name.
     #[serde(rename = "instance", skip_serializing_if = "BTreeMap::is_empty")]
     pub instances: BTreeMap<String, Instance>,
+    /// By name.
+    #[serde(rename = "sync_group", skip_serializing_if = "BTreeMap::is_empty")]
+    pub sync_groups: BTreeMap<String, SyncGroup>,
+    /// By name.
+    #[serde(rename = "script", skip_serializing_if = "BTreeMap::is_empty")]
+    pub scripts: BTreeMap<String, TrackScript>,
+    /// By name.
+    #[serde(rename = "process", skip_serializing_if = "BTreeMap::is_empty")]
+    pub processes: BTreeMap<String, TrackProcess>,
+    /// By name.
+    #[serde(rename = "file", skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, TrackFile>,
     /// By group name.
     #[serde(rename = "virtual_server_group", skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, VirtualServerGroup>,
@@ -36,6 +50,23 @@ pub struct Global {
     /// Where VRRPv2 and IPv4 VRRPv3 adverts go; 224.0.0.18 where absent (RFC 9568, 5.1.1.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vrrp_mcast_group4: Option<Ipv4Addr>,
+    /// Where IPv6 adverts go; ff02::12 where absent (RFC 9568, 5.1.2.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vrrp_mcast_group6: Option<Ipv6Addr>,
+    /// The version of instances that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vrrp_version: Option<VrrpVersion>,
+    /// What instances do that say nothing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub garp: Garp,
+    /// Between two announcements out of one interface, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub garp_interval_us: Option<u32>,
+    /// The same for IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gna_interval_us: Option<u32>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub alerts: Alerts,
     #[serde(skip_serializing_if = "Dataplane::is_auto")]
     pub dataplane: Dataplane,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +106,26 @@ pub struct Instance {
     pub preempt_delay_ms: u32,
     /// In the order of the file: the first is the primary address.
     pub virtual_ipaddress: Vec<Vip>,
+    /// VIPs that adverts do not list, of either family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_ipaddress_excluded: Vec<Vip>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_routes: Vec<Route>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_rules: Vec<Rule>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub adverts: Adverts,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub garp: Garp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_vmac: Option<Vmac>,
+    #[serde(default, skip_serializing_if = "Tracking::is_empty")]
+    pub tracking: Tracking,
+    /// The instance's own interface may be down.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dont_track_primary: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub notify: Notify,
     /// What one director has of its own, by its name.
     #[serde(default, rename = "director", skip_serializing_if = "BTreeMap::is_empty")]
     pub directors: BTreeMap<String, Candidate>,
@@ -90,6 +141,12 @@ pub struct Candidate {
     /// This director's name for the instance's interface; absent: the instance's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// Where its adverts come from; absent: the interface's first address that is no VIP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_ip: Option<IpAddr>,
+    /// What this director runs instead of the instance's: see [`Instance::notify_at`].
+    #[serde(skip_serializing_if = "is_default")]
+    pub notify: Notify,
 }
 
 /// A virtual IP address.
@@ -145,74 +202,70 @@ pub enum AuthType {
     Ah,
 }
 
-/// One thing that the kernel tells a virtual server's packets by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Entrance {
-    Address { address: IpAddr, port: u16 },
-    Fwmark { mark: u32, family: Family },
+/// What one lease covers: a sync group, or an instance that is in none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit<'a> {
+    /// The sync group's name, or the lone instance's.
+    pub name: &'a str,
+    pub sync_group: Option<&'a SyncGroup>,
+    /// In the order of the sync group; never empty.
+    pub members: Vec<(&'a str, &'a Instance)>,
 }
 
 impl Config {
-    /// Every entrance of a virtual server: one, or those of its group.
+    /// Sync groups first, then lone instances, each by name.
     #[must_use]
-    pub fn entrances(&self, server: &VirtualServer) -> Vec<Entrance> {
-        let fwmark = |one: Fwmark| Entrance::Fwmark { mark: one.mark, family: one.family };
-        match &server.service {
-            Service::Address(one) => {
-                vec![Entrance::Address { address: one.ip(), port: one.port() }]
-            }
-            Service::Fwmark(one) => vec![fwmark(*one)],
-            Service::Group(name) => {
-                let entries = self.groups.get(name).map_or(&[][..], |group| &group.entries);
-                let all = entries.iter().flat_map(|entry| match entry {
-                    GroupEntry::Fwmark(one) => vec![fwmark(*one)],
-                    GroupEntry::Range { first, last, port } => addresses(*first, *last)
-                        .map(|address| Entrance::Address { address, port: *port })
-                        .collect(),
-                });
-                all.collect()
+    pub fn units(&self) -> Vec<Unit<'_>> {
+        let mut grouped = BTreeSet::new();
+        let mut units = Vec::new();
+        for (name, group) in &self.sync_groups {
+            let members: Vec<_> = group
+                .members
+                .iter()
+                .filter(|member| grouped.insert(member.as_str()))
+                .filter_map(|member| self.instances.get_key_value(member))
+                .map(|(member, instance)| (member.as_str(), instance))
+                .collect();
+            if !members.is_empty() {
+                units.push(Unit { name, sync_group: Some(group), members });
             }
         }
+        let lone = self.instances.iter().filter(|(name, _)| !grouped.contains(name.as_str()));
+        units.extend(lone.map(|(name, instance)| Unit {
+            name,
+            sync_group: None,
+            members: vec![(name.as_str(), instance)],
+        }));
+        units
     }
-
-    /// The instance whose holder serves this entrance of a virtual server.
-    #[must_use]
-    pub fn instance_for<'a>(&'a self, server: &'a VirtualServer, at: Entrance) -> Option<&'a str> {
-        let named = server.instance.as_deref().filter(|name| self.instances.contains_key(*name));
-        let by_address = || match at {
-            Entrance::Address { address, .. } => self.instance_with(address),
-            // The marks of a group belong where its addresses do.
-            Entrance::Fwmark { .. } => self.entrances(server).iter().find_map(|one| match one {
-                Entrance::Address { address, .. } => self.instance_with(*address),
-                Entrance::Fwmark { .. } => None,
-            }),
-        };
-        let only = || match self.instances.len() {
-            1 => self.instances.keys().next().map(String::as_str),
-            _ => None,
-        };
-        named.or_else(by_address).or_else(only)
-    }
-
-    fn instance_with(&self, address: IpAddr) -> Option<&str> {
-        let has = |one: &Instance| one.virtual_ipaddress.iter().any(|vip| vip.address == address);
-        self.instances.iter().find(|(_, one)| has(one)).map(|(name, _)| name.as_str())
-    }
-}
-
-/// From the first address to the last; none where they differ in family.
-fn addresses(first: IpAddr, last: IpAddr) -> impl Iterator<Item = IpAddr> {
-    let (v4, v6) = match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => (Some(first.to_bits()..=last.to_bits()), None),
-        (IpAddr::V6(first), IpAddr::V6(last)) => (None, Some(first.to_bits()..=last.to_bits())),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => (None, None),
-    };
-    let v4 = v4.into_iter().flatten().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
-    let v6 = v6.into_iter().flatten().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
-    v4.chain(v6)
 }
 
 impl Instance {
+    /// One without addresses, and otherwise as it is where the file says nothing.
+    #[must_use]
+    pub fn new(virtual_router_id: u8, interface: &str) -> Self {
+        Self {
+            virtual_router_id,
+            interface: interface.to_owned(),
+            priority: None,
+            advert_int_ms: advert_int_ms(),
+            authentication: None,
+            preempt: true,
+            preempt_delay_ms: 0,
+            virtual_ipaddress: Vec::new(),
+            virtual_ipaddress_excluded: Vec::new(),
+            virtual_routes: Vec::new(),
+            virtual_rules: Vec::new(),
+            adverts: Adverts::default(),
+            garp: Garp::default(),
+            use_vmac: None,
+            tracking: Tracking::default(),
+            dont_track_primary: false,
+            notify: Notify::default(),
+            directors: BTreeMap::new(),
+        }
+    }
+
     /// The interface that `vip` lives on at the director called `director`.
     #[must_use]
     pub fn interface_of<'a>(&'a self, vip: &'a Vip, director: &str) -> &'a str {
@@ -238,6 +291,50 @@ impl Instance {
         Some(rest.map_or_else(|| label.to_owned(), |rest| format!("{own}{rest}")))
     }
 
+    /// Every VIP: those that adverts list, then the others.
+    pub fn vips(&self) -> impl Iterator<Item = &Vip> {
+        self.virtual_ipaddress.iter().chain(&self.virtual_ipaddress_excluded)
+    }
+
+    /// The interface that adverts of the director called `director` leave by.
+    #[must_use]
+    pub fn interface_at<'a>(&'a self, director: &str) -> &'a str {
+        let own = self.directors.get(director).and_then(|one| one.interface.as_deref());
+        own.unwrap_or(&self.interface)
+    }
+
+    /// What the director called `director` runs: its own, and where it has none, the instance's.
+    #[must_use]
+    pub fn notify_at(&self, director: &str) -> Notify {
+        let own = self.directors.get(director).map(|one| one.notify.clone()).unwrap_or_default();
+        own.or(&self.notify)
+    }
+
+    /// That of its adverts and of the addresses which these list: one instance has one.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.virtual_ipaddress.first().map_or(Family::Inet, |vip| Family::of(vip.address))
+    }
+
+    /// What its macvlan is called where nothing else is said.
+    #[must_use]
+    pub fn default_vmac_name(&self) -> String {
+        let prefix = match self.family() {
+            Family::Inet => "vrrp",
+            Family::Inet6 => "vrrp6",
+        };
+        format!("{prefix}.{}", self.virtual_router_id)
+    }
+
+    /// The version of its adverts: IPv6 and fractions of a second are VRRPv3's.
+    #[must_use]
+    pub fn version(&self, global: &Global) -> VrrpVersion {
+        if self.family() == Family::Inet6 || !self.advert_int_ms.is_multiple_of(1000) {
+            return VrrpVersion::V3;
+        }
+        self.adverts.version.or(global.vrrp_version).unwrap_or(VrrpVersion::V2)
+    }
+
     /// The configured priority of the director called `director`; 0 for a spare.
     #[must_use]
     pub fn priority_of(&self, director: &str) -> u8 {
@@ -258,6 +355,9 @@ fn yes() -> bool {
 }
 fn is_yes(value: &bool) -> bool {
     *value
+}
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 fn is_zero(value: &u32) -> bool {
     *value == 0

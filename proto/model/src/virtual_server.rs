@@ -52,12 +52,33 @@ pub struct VirtualServer {
     pub quorum_up: Option<Script>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum_down: Option<Script>,
+    /// Its checks pause at a director that does not hold the VIP (`ha_suspend`).
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub ha_suspend: bool,
+    /// Mail when the quorum is gained or lost. Absent: as [`crate::Alerts::smtp_alert_checker`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smtp_alert: Option<bool>,
+    /// Keeps a real server down that comes and goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damping: Option<Damping>,
     /// Serves in place of all real servers while the quorum is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sorry_server: Option<SorryServer>,
     /// In the order of the file, which is the order they are given to the kernel in.
     #[serde(rename = "real_server")]
     pub real_servers: Vec<RealServer>,
+}
+
+/// When a real server that comes and goes is kept down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Damping {
+    /// Failures (from up to down) that are borne within `window_ms`: one more is too many. 1 or
+    /// more.
+    pub flaps: u32,
+    pub window_ms: u32,
+    /// After the last failure it stays down for at least so long.
+    pub hold_ms: u32,
 }
 
 /// What tells a virtual server's packets from others.
@@ -205,7 +226,7 @@ pub struct SorryServer {
     /// Absent: the virtual server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lb_kind: Option<Forward>,
-    /// Real servers keep their entries, with weight 0, beside it.
+    /// It keeps its entry, with weight 0, while it does not serve.
     #[serde(default, skip_serializing_if = "is_not")]
     pub inhibit: bool,
 }
@@ -248,6 +269,9 @@ pub struct RealServer {
     pub notify_up: Option<Script>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify_down: Option<Script>,
+    /// Mail when it comes or goes. Absent: as [`crate::Alerts::smtp_alert_checker`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smtp_alert: Option<bool>,
     /// All must pass for it to be up. None: it is up.
     #[serde(default, rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
@@ -335,6 +359,7 @@ impl RealServer {
             virtualhost: None,
             notify_up: None,
             notify_down: None,
+            smtp_alert: None,
             checks: Vec::new(),
         }
     }
@@ -361,6 +386,9 @@ impl VirtualServer {
             hysteresis: 0,
             quorum_up: None,
             quorum_down: None,
+            ha_suspend: false,
+            smtp_alert: None,
+            damping: None,
             sorry_server: None,
             real_servers: Vec::new(),
         }
@@ -391,22 +419,22 @@ impl fmt::Display for Service {
     }
 }
 
-fn one() -> u32 {
+pub(crate) fn one() -> u32 {
     1
 }
 fn weight_one() -> u16 {
     1
 }
 // serde's `skip_serializing_if` hands over a reference.
-fn is_one(value: &u32) -> bool {
+pub(crate) fn is_one(value: &u32) -> bool {
     *value == 1
 }
 fn is_weight_one(value: &u16) -> bool {
     *value == 1
 }
-fn is_zero(value: &u32) -> bool {
+pub(crate) fn is_zero(value: &u32) -> bool {
     *value == 0
 }
-fn is_not(value: &bool) -> bool {
+pub(crate) fn is_not(value: &bool) -> bool {
     !*value
 }

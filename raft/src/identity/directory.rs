@@ -80,18 +80,6 @@ impl Directory {
         self.path.join("store")
     }
 
-    /// The file that tells which of the kernel's services are this node's.
-    #[must_use]
-    pub fn services(&self) -> PathBuf {
-        Self::services_in(&self.path)
-    }
-
-    /// The same, of a directory that another process has open.
-    #[must_use]
-    pub fn services_in(path: &Path) -> PathBuf {
-        path.join("services")
-    }
-
     /// Change the settings on disk: the known peers, as a rule. Unchanged ones cost no write.
     pub fn update(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
         let mut settings = self.settings.clone();

@@ -8,18 +8,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leasehold_model::NodeId;
+use tonic::Status;
+use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+/// Takes requests to one peer. Of any make, so that a whole cluster can run in one process without
+/// sockets.
+pub type Way = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 /// Gives the way to a peer: its address with whatever proves both sides to each other.
 pub trait Channels: Send + Sync + 'static {
     /// How to reach `node` at `address` (host:port); the peer must prove that it is `node`.
     fn endpoint(&self, node: NodeId, address: &str) -> Result<Endpoint, ChannelError>;
 
-    /// Makes a channel that connects when it is first used, and again after a failure.
-    fn connect(&self, node: NodeId, endpoint: Endpoint) -> Channel {
+    /// Makes a way that connects when it is first used, and again after a failure.
+    fn connect(&self, node: NodeId, endpoint: Endpoint) -> Way {
         let _ = node;
-        endpoint.connect_lazy()
+        over(endpoint.connect_lazy())
     }
+}
+
+/// The way that a channel is.
+#[must_use]
+pub fn over(channel: Channel) -> Way {
+    Way::new(channel.map_err(|error| Status::from_error(Box::new(error))))
 }
 
 /// No channel to a peer can be made at all.
@@ -48,7 +62,7 @@ pub(crate) struct Peers {
     /// After this long without a sign of life a connection is given up: a peer that lost its
     /// power sends no goodbye, and TCP alone would wait for minutes.
     silence: Duration,
-    open: Mutex<HashMap<(NodeId, Lane), (String, Channel)>>,
+    open: Mutex<HashMap<(NodeId, Lane), (String, Way)>>,
 }
 
 impl Peers {
@@ -61,7 +75,7 @@ impl Peers {
         node: NodeId,
         address: &str,
         lane: Lane,
-    ) -> Result<Channel, ChannelError> {
+    ) -> Result<Way, ChannelError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, channel)) = open.get(&(node, lane))
             && at == address

@@ -18,11 +18,10 @@ use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{RaftNetworkFactory, RaftNetworkV2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::wire::{self, APPEND_LIMIT, MESSAGE_LIMIT, SNAPSHOT_CHUNK, SnapshotHead};
-use super::{Lane, Peers};
+use super::{Lane, Peers, Way};
 use crate::TypeConfig;
 use crate::types::Peer;
 
@@ -80,7 +79,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn service(&self, lane: Lane) -> Result<RaftClient<Channel>, RpcError> {
+    fn service(&self, lane: Lane) -> Result<RaftClient<Way>, RpcError> {
         let channel = self
             .peers
             .channel(self.target, &self.address, lane)

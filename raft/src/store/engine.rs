@@ -1,8 +1,5 @@
 //! The narrow waist between the log and what keeps it on disk.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::error::EngineError;
 
 /// Keeps numbered records and a few named ones. Calls block; one thread makes them all.
@@ -65,44 +62,6 @@ impl Meta {
             Self::Committed => "committed",
             Self::Purged => "purged",
             Self::Batch => "batch",
-        }
-    }
-}
-
-/// Which engine keeps the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EngineKind {
-    #[default]
-    Redb,
-    Sled,
-}
-
-impl EngineKind {
-    pub const ALL: [Self; 2] = [Self::Redb, Self::Sled];
-}
-
-impl fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Redb => "redb",
-            Self::Sled => "sled",
-        })
-    }
-}
-
-/// The name is of no engine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a storage engine: use redb or sled")]
-pub struct UnknownEngine(String);
-
-impl FromStr for EngineKind {
-    type Err = UnknownEngine;
-
-    fn from_str(name: &str) -> Result<Self, UnknownEngine> {
-        match name {
-            "redb" => Ok(Self::Redb),
-            "sled" => Ok(Self::Sled),
-            other => Err(UnknownEngine(other.to_owned())),
         }
     }
 }

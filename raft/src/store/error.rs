@@ -3,15 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::EngineKind;
-
 /// What to do about a store that can no longer be trusted.
 const REJOIN: &str = "keep the directory for inspection, run `leasehold member remove NAME` \
      on a healthy member, then join again with a new token into an empty data directory";
 
-const NEWER: &str = "start the version of leasehold that wrote it, or keep the directory, run \
-     `leasehold member remove NAME` on a healthy member and join again with a new token into an \
-     empty data directory";
+const OTHER_VERSION: &str = "start the version of leasehold that wrote it, or keep the directory, \
+     run `leasehold member remove NAME` on a healthy member and join again with a new token into \
+     an empty data directory";
 
 /// Why a store was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -19,11 +17,10 @@ pub enum StoreError {
     #[error("{}: the store is damaged: {what}; {todo}", path.display())]
     Damaged { path: PathBuf, what: String, todo: &'static str },
     #[error(
-        "{}: the store was written by the {found} engine and {asked} was asked for: \
-         start with {found}, or join again into an empty data directory",
-        dir.display()
+        "{}: this log was written by sled, which this version can't read; {OTHER_VERSION}",
+        path.display()
     )]
-    OtherEngine { dir: PathBuf, found: EngineKind, asked: EngineKind },
+    Sled { path: PathBuf },
     #[error("{}: there is no store here: use `leasehold init` or `leasehold join` first", dir.display())]
     Missing { dir: PathBuf },
     #[error("{}: the store is in use: stop the other leasehold process of this data directory first", path.display())]
@@ -43,7 +40,7 @@ impl StoreError {
     }
 
     pub(super) fn newer(path: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), what: what.into(), todo: NEWER }
+        Self::Damaged { path: path.to_owned(), what: what.into(), todo: OTHER_VERSION }
     }
 
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self + use<> {

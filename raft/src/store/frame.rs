@@ -1,5 +1,5 @@
-//! A record on disk: format version, length, CRC-32, then JSON. The same for both engines and
-//! for the snapshot, so that a flipped bit is found whichever of them let it through.
+//! A record on disk: format version, length, CRC-32, then JSON. The same for the log
+//! and the snapshot, so that a flipped bit is found whoever let it through.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,7 +50,7 @@ pub(super) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Broken> {
 }
 
 /// The length of the whole frame, as its first bytes tell.
-pub(super) fn total(start: &[u8]) -> Result<usize, Broken> {
+fn total(start: &[u8]) -> Result<usize, Broken> {
     if start.len() < HEADER {
         return Err(Broken::Damaged(format!("{} bytes long: shorter than a header", start.len())));
     }

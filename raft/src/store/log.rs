@@ -78,6 +78,19 @@ impl LogStore {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// Without a thread: nothing is written before the task that comes back is polled.
+    pub(super) fn with_task(
+        engine: Box<dyn Engine>,
+        path: PathBuf,
+        mark: Mark,
+        known: Known,
+    ) -> (LogStore, impl Future<Output = ()> + Send) {
+        let (jobs, task) = writer::task(engine, path.clone(), mark, known.written);
+        let known = Mutex::new(known);
+        let shared = Shared { path, known, jobs: Some(jobs), thread: None };
+        (Self { shared: Arc::new(shared) }, task)
+    }
+
     async fn write(&self, ops: Vec<Op>, change: impl FnOnce(&mut Known)) -> io::Result<()> {
         let (done, durable) = oneshot::channel();
         let slot = self.shared.slot().await?;

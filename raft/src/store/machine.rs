@@ -10,15 +10,20 @@ use futures::{Stream, StreamExt};
 use leasehold_raft_core::state::State;
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::watch;
 
 use super::snapshot::{Content, SnapshotFile};
+use crate::clock::boot_now;
 use crate::{
     Answer, CommittedLeaderId, Entry, LogId, Peer, SnapshotMeta, StoredMembership, TypeConfig,
 };
 
 /// openraft's snapshot with our data: the snapshot file's bytes.
 pub type StoredSnapshot = Snapshot<CommittedLeaderId, u64, Peer, Vec<u8>>;
+
+/// What tells of every grant, by each member that applies it.
+const GRANTS: &str = "leasehold::grants";
 
 /// Applies the committed log.
 pub struct StateMachine {
@@ -60,7 +65,11 @@ impl StateMachine {
         // Watchers hold the state of the last batch: the first entry of a batch copies it.
         let state = Arc::make_mut(&mut self.state);
         let answer = match &entry.payload {
-            EntryPayload::Normal(proposal) => Answer(Some(state.apply(index, &proposal.0))),
+            EntryPayload::Normal(proposal) => {
+                let outcome = state.apply(index, &proposal.0);
+                tell_grants(state, index);
+                Answer(Some(outcome))
+            }
             EntryPayload::Blank | EntryPayload::Membership(_) => {
                 // Nothing comes before entry 0, which `applied: 0` stands for already.
                 if index > 0 {
@@ -162,9 +171,29 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     }
 }
 
+/// For whoever must know of every grant and its end: watchers see the last of a batch.
+fn tell_grants(state: &State, index: u64) {
+    if !tracing::enabled!(target: GRANTS, tracing::Level::DEBUG) {
+        return;
+    }
+    for (name, group) in &state.groups {
+        let Some(lease) = state.leases.get(group).filter(|lease| lease.epoch.0 == index) else {
+            continue;
+        };
+        let holder = lease.holder.and_then(|holder| state.members.get(&holder));
+        // Granted to nobody where its holder gave it back: from here on nobody answers either.
+        let (boot_ns, holder) = (boot_now().0, holder.map_or("", |member| &member.name));
+        tracing::debug!(target: GRANTS, boot_ns, epoch = index, holder, group = name, "granted");
+    }
+}
+
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    // A runtime of one thread has nobody else to hold up.
+    if tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return call();
+    }
     tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
 }
 

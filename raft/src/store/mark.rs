@@ -1,9 +1,10 @@
 //! How far the store had come, kept beside it.
 //!
-//! An engine that finds its newest data unreadable may take it for the torn end of a crash and
-//! open an older state without a word. So every batch has a number, which is in the batch, and is
-//! written here once the batch is durable. The mark is not synced and may lag after a power cut,
-//! but it is never ahead: a store that is behind it has lost what was acknowledged.
+//! A log of an earlier day is whole in itself: an older copy put back in its place, or an older
+//! state that an engine fell back to, opens without a word. So every batch has a number, which is
+//! in the batch, and is written here once the batch is durable. The mark is not synced and may lag
+//! after a power cut, but it is never ahead: a log that is behind it has lost what was
+//! acknowledged. A whole data directory put back brings its own mark, and is not noticed.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,10 +1,9 @@
 //! What a member keeps on disk: the Raft log, the vote and the last snapshot.
 //!
 //! ```text
-//! DIR/raft/log.redb     the log and the vote, in redb: one file
-//! DIR/raft/log.sled/    or in sled: a directory
-//! DIR/raft/mark         how far the log had come, to notice one that fell back
-//! DIR/raft/snapshot     the replicated state, up to the entry where the log begins
+//! DIR/raft/log.redb   the log and the vote, in redb
+//! DIR/raft/mark       how far the log had come, to notice one that fell back
+//! DIR/raft/snapshot   the replicated state, up to the entry where the log begins
 //! ```
 //!
 //! A store that is damaged is reported and left alone. Starting empty instead would let a member
@@ -19,18 +18,16 @@ mod mark;
 mod open;
 mod recover;
 mod redb;
-mod sled;
 mod snapshot;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::engine::{Engine, EngineKind, Meta, Op, UnknownEngine};
+pub use self::engine::{Engine, Meta, Op};
 pub use self::error::{EngineError, StoreError};
 pub use self::log::{LogReader, LogStore};
 pub use self::machine::{SnapshotBuilder, StateMachine, StoredSnapshot};
-pub use self::open::{Opened, detect, open, open_existing};
-pub use self::recover::{Survey, survey, transplant};
+pub use self::open::{Opened, exists, open, open_existing, open_on};
+pub use self::recover::{Survey, last_state, survey, transplant};
 pub use self::redb::RedbEngine;
-pub use self::sled::SledEngine;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,20 +10,21 @@ use leasehold_raft_core::state::State;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::engine::{Engine, EngineKind, Meta, Op};
+use super::engine::{Engine, Meta, Op};
 use super::error::StoreError;
 use super::frame::{self, Broken, FORMAT};
 use super::log::{Known, LogStore, Tail};
 use super::machine::StateMachine;
 use super::mark::Mark;
 use super::redb::RedbEngine;
-use super::sled::SledEngine;
 use super::snapshot::{Content, SnapshotFile};
 use super::writer::guarded;
 use crate::group::Stores;
 use crate::{Entry, LogId, SnapshotMeta};
 
 const SUBDIRECTORY: &str = "raft";
+/// Where an older version kept the log, if sled was chosen for it.
+const SLED: &str = "log.sled";
 /// How many entries are checked at a time.
 const CHECK: u64 = 256;
 
@@ -43,104 +44,24 @@ impl From<Opened> for Stores<LogStore, StateMachine> {
 }
 
 /// Opens the store of this data directory; makes one where there is none.
-pub fn open(dir: &Path, engine: EngineKind) -> Result<Opened, StoreError> {
-    match detect(dir)? {
-        Some(found) if found == engine => open_as(dir, engine),
-        Some(found) => Err(StoreError::OtherEngine { dir: dir.to_owned(), found, asked: engine }),
-        None => {
-            create(dir, engine)?;
-            open_as(dir, engine)
-        }
+pub fn open(dir: &Path) -> Result<Opened, StoreError> {
+    if !exists(dir)? {
+        create(dir)?;
     }
+    open_existing(dir)
 }
 
-/// Opens the store of this data directory with the engine that wrote it; never makes one.
+/// Opens the store of this data directory; never makes one.
 pub fn open_existing(dir: &Path) -> Result<Opened, StoreError> {
-    match detect(dir)? {
-        Some(engine) => open_as(dir, engine),
-        None => Err(StoreError::Missing { dir: dir.to_owned() }),
+    if !exists(dir)? {
+        return Err(StoreError::Missing { dir: dir.to_owned() });
     }
-}
-
-/// Which engine's store is in this data directory.
-pub fn detect(dir: &Path) -> Result<Option<EngineKind>, StoreError> {
+    keep_names(dir)?;
     let root = dir.join(SUBDIRECTORY);
-    let mut found = None;
-    for kind in EngineKind::ALL {
-        let path = log_path(&root, kind);
-        let there = path.try_exists().map_err(StoreError::io(&path, "look for the Raft log"))?;
-        if there && found.replace(kind).is_some() {
-            return Err(StoreError::damaged(&root, "it holds a log of each engine"));
-        }
-    }
-    let snapshot = SnapshotFile::path_in(&root);
-    if found.is_none() && snapshot.exists() {
-        return Err(StoreError::damaged(&root, "there is a snapshot, and the log is gone"));
-    }
-    Ok(found)
-}
-
-pub(super) fn log_path(root: &Path, kind: EngineKind) -> PathBuf {
-    root.join(match kind {
-        EngineKind::Redb => "log.redb",
-        EngineKind::Sled => "log.sled",
-    })
-}
-
-/// Makes an empty store under another name and renames it when it is whole, so that a crash on
-/// the way leaves nothing that looks damaged. Returns the directory it is in.
-pub(super) fn create(dir: &Path, kind: EngineKind) -> Result<PathBuf, StoreError> {
-    let root = dir.join(SUBDIRECTORY);
-    let path = log_path(&root, kind);
-    let unfinished = path.with_added_extension("new");
-    let io = |path: &Path| StoreError::io(path, "create the store");
-    DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(io(&root))?;
-    remove(&unfinished).map_err(io(&unfinished))?;
-    let made = guarded(|| {
-        let mut engine: Box<dyn Engine> = match kind {
-            EngineKind::Redb => Box::new(RedbEngine::create(&unfinished)?),
-            EngineKind::Sled => Box::new(SledEngine::create(&unfinished)?),
-        };
-        let format = frame::encode(&FORMAT).map_err(io::Error::from)?;
-        engine.write(&[Op::Put(Meta::Format, format)])
-    });
-    made.map_err(StoreError::engine(&unfinished, "create the store"))?;
-    fs::rename(&unfinished, &path).map_err(io(&path))?;
-    for dir in [&root, dir] {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
-    }
-    Ok(root)
-}
-
-fn remove(unfinished: &Path) -> io::Result<()> {
-    let result = if unfinished.is_dir() {
-        fs::remove_dir_all(unfinished)
-    } else {
-        fs::remove_file(unfinished)
-    };
-    result.or_else(|error| match error.kind() == io::ErrorKind::NotFound {
-        true => Ok(()),
-        false => Err(error),
-    })
-}
-
-/// Opens the engine of a store that is there.
-pub(super) fn open_engine(path: &Path, kind: EngineKind) -> Result<Box<dyn Engine>, StoreError> {
-    let opened = guarded(|| -> Result<Box<dyn Engine>, _> {
-        Ok(match kind {
-            EngineKind::Redb => Box::new(RedbEngine::open(path)?),
-            EngineKind::Sled => Box::new(SledEngine::open(path)?),
-        })
-    });
-    opened.map_err(StoreError::engine(path, "open the Raft log"))
-}
-
-pub(super) fn open_as(dir: &Path, kind: EngineKind) -> Result<Opened, StoreError> {
-    let root = dir.join(SUBDIRECTORY);
-    let path = log_path(&root, kind);
-    let engine = open_engine(&path, kind)?;
+    let path = log_path(&root);
+    let engine = open_engine(&path)?;
     let (file, content) = SnapshotFile::open(&root)?;
-    let known = check(engine.as_ref(), &path, content.as_ref())?;
+    let known = check(&engine, &path, content.as_ref())?;
     let (mark, marked) =
         Mark::open(&root).map_err(StoreError::io(&root, "open the store's mark"))?;
     if let Some(marked) = marked
@@ -152,10 +73,107 @@ pub(super) fn open_as(dir: &Path, kind: EngineKind) -> Result<Opened, StoreError
             format!("it fell back to batch {written}, and batch {marked} was written"),
         ));
     }
-    let log = LogStore::start(engine, path.clone(), mark, known)
+    let log = LogStore::start(Box::new(engine), path.clone(), mark, known)
         .map_err(StoreError::io(&path, "start the thread that writes"))?;
     let (state_machine, state) = StateMachine::start(file, content);
     Ok(Opened { log, state_machine, state })
+}
+
+/// Opens a store whose log is on this engine, and the rest in this data directory, for a disk
+/// that is simulated. The log is written by the task that comes back, when it is polled. An engine
+/// that was never written to makes an empty store.
+pub fn open_on(
+    mut engine: Box<dyn Engine>,
+    dir: &Path,
+) -> Result<(Opened, impl Future<Output = ()> + Send + use<>), StoreError> {
+    let root = dir.join(SUBDIRECTORY);
+    fs::create_dir_all(&root).map_err(StoreError::io(&root, "create the store"))?;
+    let path = log_path(&root);
+    let fresh = engine.meta(Meta::Format).and_then(|format| match format {
+        Some(_) => Ok(()),
+        None => {
+            let format = frame::encode(&FORMAT).map_err(io::Error::from)?;
+            engine.write(&[Op::Put(Meta::Format, format)])
+        }
+    });
+    fresh.map_err(StoreError::engine(&path, "create the store"))?;
+    let (file, content) = SnapshotFile::open(&root)?;
+    let known = check(engine.as_ref(), &path, content.as_ref())?;
+    let (mark, _) = Mark::open(&root).map_err(StoreError::io(&root, "open the store's mark"))?;
+    let (log, task) = LogStore::with_task(engine, path, mark, known);
+    let (state_machine, state) = StateMachine::start(file, content);
+    Ok((Opened { log, state_machine, state }, task))
+}
+
+/// Whether a store is in this data directory. What must not be taken for none is an error.
+pub fn exists(dir: &Path) -> Result<bool, StoreError> {
+    let root = dir.join(SUBDIRECTORY);
+    let is_there =
+        |path: &Path| path.try_exists().map_err(StoreError::io(path, "look for the Raft log"));
+    // Also beside a log of redb: nobody can tell which of them is the newer one.
+    let sled = root.join(SLED);
+    if is_there(&sled)? {
+        return Err(StoreError::Sled { path: sled });
+    }
+    let found = is_there(&log_path(&root))?;
+    if !found && is_there(&SnapshotFile::path_in(&root))? {
+        return Err(StoreError::damaged(&root, "there is a snapshot, and the log is gone"));
+    }
+    Ok(found)
+}
+
+pub(super) fn log_path(root: &Path) -> PathBuf {
+    root.join("log.redb")
+}
+
+/// Makes an empty store under another name and renames it when it is whole, so that a crash on
+/// the way leaves nothing that looks damaged. Returns the directory it is in.
+pub(super) fn create(dir: &Path) -> Result<PathBuf, StoreError> {
+    let root = dir.join(SUBDIRECTORY);
+    let path = log_path(&root);
+    let unfinished = path.with_added_extension("new");
+    let io = |path: &Path| StoreError::io(path, "create the store");
+    DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(io(&root))?;
+    remove(&unfinished).map_err(io(&unfinished))?;
+    let made = guarded(|| {
+        let mut engine = RedbEngine::create(&unfinished)?;
+        let format = frame::encode(&FORMAT).map_err(io::Error::from)?;
+        engine.write(&[Op::Put(Meta::Format, format)])
+    });
+    made.map_err(StoreError::engine(&unfinished, "create the store"))?;
+    fs::rename(&unfinished, &path).map_err(io(&path))?;
+    keep_names(dir)?;
+    Ok(root)
+}
+
+/// Up to the directory that the first of the store's may be new in: a power cut that took the
+/// whole store away would leave a node that has forgotten its vote. At every start, as the one
+/// that made it may have ended before.
+fn keep_names(dir: &Path) -> Result<(), StoreError> {
+    let io = |path: &Path| StoreError::io(path, "make the store's name durable");
+    let whole = dir.canonicalize().map_err(io(dir))?;
+    let device = |path: &Path| fs::metadata(path).map(|it| it.dev()).map_err(io(path));
+    let parent = match whole.parent() {
+        // Where a file system is mounted there is no new name.
+        Some(parent) if device(parent)? == device(&whole)? => Some(parent),
+        Some(_) | None => None,
+    };
+    for dir in [dir.join(SUBDIRECTORY).as_path(), dir].into_iter().chain(parent) {
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
+    }
+    Ok(())
+}
+
+fn remove(unfinished: &Path) -> io::Result<()> {
+    fs::remove_file(unfinished).or_else(|error| match error.kind() == io::ErrorKind::NotFound {
+        true => Ok(()),
+        false => Err(error),
+    })
+}
+
+/// Opens the engine of a store that is there.
+pub(super) fn open_engine(path: &Path) -> Result<RedbEngine, StoreError> {
+    guarded(|| RedbEngine::open(path)).map_err(StoreError::engine(path, "open the Raft log"))
 }
 
 /// Reads everything once. What is found here is not found in the middle of an election.

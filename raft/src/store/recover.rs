@@ -9,10 +9,10 @@ use leasehold_raft_core::state::State;
 use openraft::Membership;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
 
-use super::engine::{EngineKind, Meta, Op};
+use super::engine::{Engine, Meta, Op};
 use super::error::StoreError;
 use super::frame;
-use super::open::{create, log_path, open_as, open_engine, open_existing};
+use super::open::{create, log_path, open_engine, open_existing};
 use super::snapshot::{Content, SnapshotFile};
 use super::writer::guarded;
 use crate::{LogId, Peer, SnapshotMeta, StoredMembership, Vote};
@@ -30,6 +30,18 @@ pub struct Survey {
 
 /// Reads the store of a member that is down.
 pub async fn survey(dir: &Path) -> Result<Survey, StoreError> {
+    let (state, last, committed) = read(dir).await?;
+    let last = last.ok_or_else(|| StoreError::damaged(dir, "it holds no entry at all"))?;
+    Ok(Survey { state, last, committed })
+}
+
+/// The state after every entry of a member that is down, known to be committed or not. A member
+/// that no leader has reached yet has an empty one.
+pub async fn last_state(dir: &Path) -> Result<State, StoreError> {
+    read(dir).await.map(|(state, ..)| state)
+}
+
+async fn read(dir: &Path) -> Result<(State, Option<LogId>, u64), StoreError> {
     let mut opened = open_existing(dir)?;
     let unreadable = |source| StoreError::io(dir, "read the Raft log")(source);
     let (applied, _) = opened.state_machine.applied_state().await.map_err(unreadable)?;
@@ -45,19 +57,19 @@ pub async fn survey(dir: &Path) -> Result<Survey, StoreError> {
     let committed = opened.log.read_committed().await.map_err(unreadable)?;
     let committed = committed.max(applied).map_or(0, |id| id.index);
     let state = State::clone(&opened.state.borrow());
-    let last = last.ok_or_else(|| StoreError::damaged(dir, "it holds no entry at all"))?;
-    Ok(Survey { state, last, committed })
+    Ok((state, last, committed))
 }
 
-/// Makes a store whose log begins after `last`, with this state, and `node` as its only voter.
+/// Makes a store whose log begins after the last entry of `state`, with `node` as its only voter.
+/// `last` is the last entry that the lost cluster's survivor has.
 pub fn transplant(
     dir: &Path,
-    engine: EngineKind,
     (node, peer): (NodeId, Peer),
     last: LogId,
     state: State,
 ) -> Result<(), StoreError> {
-    let root = create(dir, engine)?;
+    let last = LogId { index: last.index.max(state.applied), ..last };
+    let root = create(dir)?;
     let members = BTreeMap::from([(node.0, peer)]);
     let voters = vec![members.keys().copied().collect()];
     let membership = Membership::new(voters, members)
@@ -74,11 +86,11 @@ pub fn transplant(
     let vote = Vote::new(last.leader_id.term, node.0);
     let vote = frame::encode(&vote).map_err(|error| written(error.into()))?;
     let purged = frame::encode(&last).map_err(|error| written(error.into()))?;
-    let path = log_path(&root, engine);
-    let mut log = open_engine(&path, engine)?;
+    let path = log_path(&root);
+    let mut log = open_engine(&path)?;
     let begun = [Op::Put(Meta::Vote, vote), Op::Put(Meta::Purged, purged)];
     guarded(|| log.write(&begun)).map_err(StoreError::engine(&path, "begin the Raft log"))?;
     drop(log);
     // What can't be opened now would not be opened later.
-    open_as(dir, engine).map(drop)
+    open_existing(dir).map(drop)
 }

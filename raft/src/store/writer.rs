@@ -67,11 +67,23 @@ pub(super) fn start(
     let (sender, jobs) = mpsc::channel(QUEUE);
     // For the timer only: an engine's calls block this thread, and nobody else is on it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let mut writer = Writer { engine, path, mark, written, failed: None, committed: None };
+    let mut writer = Writer::new(engine, path, mark, written);
     let thread = std::thread::Builder::new()
         .name("raft-log".to_owned())
         .spawn(move || runtime.block_on(writer.run(jobs)))?;
     Ok((sender, thread))
+}
+
+/// The same as a task, for whoever polls it when the disk is to have done what it was asked.
+pub(super) fn task(
+    engine: Box<dyn Engine>,
+    path: PathBuf,
+    mark: Mark,
+    written: u64,
+) -> (mpsc::Sender<Job>, impl Future<Output = ()> + Send) {
+    let (sender, jobs) = mpsc::channel(QUEUE);
+    let mut writer = Writer::new(engine, path, mark, written);
+    (sender, async move { writer.run(jobs).await })
 }
 
 struct Writer {
@@ -86,6 +98,10 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(engine: Box<dyn Engine>, path: PathBuf, mark: Mark, written: u64) -> Self {
+        Self { engine, path, mark, written, failed: None, committed: None }
+    }
+
     async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let job = match &self.committed {

@@ -15,7 +15,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use leasehold_raft::store::EngineKind;
 use promises::Promises;
 use tempfile::TempDir;
 use trace::{Dice, Event};
@@ -23,11 +22,11 @@ use trace::{Dice, Event};
 const KILLS: u64 = 40;
 
 /// Runs this binary's [`writes_until_it_is_killed`] on `dir`.
-fn writer(mode: &str, dir: &Path, steps: usize, seed: u64) -> Command {
+fn writer(dir: &Path, steps: usize, seed: u64) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "writes_until_it_is_killed", "--nocapture", "--test-threads=1"])
-        .env("CRASH_WRITER", format!("{mode} {steps} {seed}"))
+        .env("CRASH_WRITER", format!("{steps} {seed}"))
         .env("CRASH_STORE", dir)
         .stdout(Stdio::piped());
     command
@@ -38,13 +37,10 @@ fn writer(mode: &str, dir: &Path, steps: usize, seed: u64) -> Command {
 fn writes_until_it_is_killed() {
     let Ok(orders) = std::env::var("CRASH_WRITER") else { return };
     let dir = PathBuf::from(std::env::var_os("CRASH_STORE").unwrap());
-    let words: Vec<&str> = orders.split(' ').collect();
-    let (steps, seed) = (words[1].parse().unwrap(), words[2].parse().unwrap());
-    if words[0] == "plain" {
-        return writer::write_plain_sled(&dir, steps);
-    }
+    let (steps, seed) = orders.split_once(' ').unwrap();
+    let (steps, dice) = (steps.parse().unwrap(), Dice(seed.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(writer::write(&dir, words[0].parse().unwrap(), steps, Dice(seed)));
+    runtime.block_on(writer::write(&dir, steps, dice));
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -65,30 +61,20 @@ fn kill_later(mut child: Child, dice: &mut Dice) -> String {
     said
 }
 
-fn survives_kills(engine: EngineKind) {
+#[test]
+fn promises_are_kept_through_kill_9() {
     let dir = TempDir::new().unwrap();
     let mut promises = Promises::default();
     for seed in 0..KILLS {
-        let child = writer(&engine.to_string(), dir.path(), usize::MAX, seed).spawn().unwrap();
+        let child = writer(dir.path(), usize::MAX, seed).spawn().unwrap();
         promises.hear(&kill_later(child, &mut Dice(seed)));
-        block_on(promises.check(dir.path(), engine))
-            .unwrap_or_else(|lost| panic!("{engine}, kill {seed}: {lost}"));
+        block_on(promises.check(dir.path())).unwrap_or_else(|lost| panic!("kill {seed}: {lost}"));
     }
     assert!(promises.terms.len() > 100, "{} entries prove little", promises.terms.len());
 }
 
-#[test]
-fn redb_keeps_its_promises_through_kill_9() {
-    survives_kills(EngineKind::Redb);
-}
-
-#[test]
-fn sled_keeps_its_promises_through_kill_9() {
-    survives_kills(EngineKind::Sled);
-}
-
 /// Lets a writer work to its end under the shim; returns where it worked and what it did.
-fn record(mode: &str, steps: usize, seed: u64) -> (PathBuf, Vec<Event>) {
+fn record(steps: usize, seed: u64) -> (PathBuf, Vec<Event>) {
     let tools = TempDir::new().unwrap();
     let shim = tools.path().join("shim.so");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/shim.c");
@@ -99,7 +85,7 @@ fn record(mode: &str, steps: usize, seed: u64) -> (PathBuf, Vec<Event>) {
     std::fs::create_dir(&store).unwrap();
     let store = store.canonicalize().unwrap();
     let trace = tools.path().join("trace");
-    let status = writer(mode, &store, steps, seed)
+    let status = writer(&store, steps, seed)
         .env("LD_PRELOAD", &shim)
         .env("CRASH_DIR", &store)
         .env("CRASH_TRACE", &trace)
@@ -131,73 +117,40 @@ fn power_cuts() -> u64 {
     std::env::var("POWER_CUTS").map_or(300, |number| number.parse().unwrap())
 }
 
-fn survives_power_cuts(engine: EngineKind) {
+#[test]
+fn promises_are_kept_through_power_cuts() {
     for trace_seed in 0..3 {
-        let (root, events) = record(&engine.to_string(), 60, trace_seed);
+        let (root, events) = record(60, trace_seed);
         for seed in 0..power_cuts() / 3 {
             let mut dice = Dice(seed);
             let until = dice.roll(events.len() + 1);
             let disk = TempDir::new().unwrap();
             trace::power_cut(&events[..until], &root, disk.path(), &mut dice);
-            block_on(heard(&events[..until]).check(disk.path(), engine)).unwrap_or_else(|lost| {
+            block_on(heard(&events[..until]).check(disk.path())).unwrap_or_else(|lost| {
                 let total = events.len();
-                panic!("{engine}, trace {trace_seed}, seed {seed}, event {until}/{total}: {lost}");
+                panic!("trace {trace_seed}, seed {seed}, event {until}/{total}: {lost}");
             });
         }
     }
 }
 
-#[test]
-fn redb_keeps_its_promises_through_power_cuts() {
-    survives_power_cuts(EngineKind::Redb);
-}
-
-#[test]
-fn sled_keeps_its_promises_through_power_cuts() {
-    survives_power_cuts(EngineKind::Sled);
-}
-
 /// Judges the judge: syncs that a disk confirms and does not do must cost promises.
 #[test]
 fn a_disk_that_lies_about_syncs_is_found_out() {
-    for engine in EngineKind::ALL {
-        let (root, mut events) = record(&engine.to_string(), 40, 0);
-        let begun = events
-            .iter()
-            .position(|event| matches!(event, Event::Say { text } if text.contains("ack")));
-        let honest = events.split_off(begun.unwrap());
-        events.extend(honest.into_iter().filter(|event| !matches!(event, Event::SyncEnd { .. })));
-        let broken = (0..20).filter(|seed| {
-            let mut dice = Dice(*seed);
-            let until = events.len() / 2 + dice.roll(events.len() / 2);
-            let disk = TempDir::new().unwrap();
-            trace::power_cut(&events[..until], &root, disk.path(), &mut dice);
-            block_on(heard(&events[..until]).check(disk.path(), engine)).is_err()
-        });
-        let broken = broken.count();
-        println!("{engine}: {broken} of 20");
-        assert!(broken >= 5, "{engine}: lies went unnoticed in {} of 20 power cuts", 20 - broken);
-    }
-}
-
-/// Judges the judge, and says why the barrier is there.
-#[test]
-fn sled_without_the_barrier_does_not_survive_power_cuts() {
-    let (root, events) = record("plain", 60, 0);
-    let mut broken = 0;
-    for seed in 0..20 {
-        let mut dice = Dice(seed);
+    let (root, mut events) = record(40, 0);
+    let begun = events
+        .iter()
+        .position(|event| matches!(event, Event::Say { text } if text.contains("ack")));
+    let honest = events.split_off(begun.unwrap());
+    events.extend(honest.into_iter().filter(|event| !matches!(event, Event::SyncEnd { .. })));
+    let broken = (0..20).filter(|seed| {
+        let mut dice = Dice(*seed);
         let until = events.len() / 2 + dice.roll(events.len() / 2);
         let disk = TempDir::new().unwrap();
         trace::power_cut(&events[..until], &root, disk.path(), &mut dice);
-        let promised = heard(&events[..until]);
-        let config = sled::Config::new().path(disk.path().join("plain")).flush_every_ms(None);
-        let kept = config.open().is_ok_and(|database| {
-            let there = |index: &u64| database.contains_key(index.to_be_bytes()).unwrap_or(false);
-            promised.terms.keys().all(there)
-        });
-        broken += u32::from(!kept);
-    }
-    println!("sled's flush alone lost acknowledged entries in {broken} of 20 power cuts");
-    assert!(broken >= 5, "sled's flush alone lost entries in {broken} of 20 power cuts only");
+        block_on(heard(&events[..until]).check(disk.path())).is_err()
+    });
+    let broken = broken.count();
+    println!("lies cost promises in {broken} of 20 power cuts");
+    assert!(broken >= 5, "lies went unnoticed in {} of 20 power cuts", 20 - broken);
 }

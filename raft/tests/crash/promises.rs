@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use leasehold_raft::store::{EngineKind, open};
+use leasehold_raft::store::open;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 
 use crate::writer::entry;
@@ -41,8 +41,8 @@ impl Promises {
     }
 
     /// Says what is missing or wrong.
-    pub(crate) async fn check(&self, dir: &Path, engine: EngineKind) -> Result<(), String> {
-        let mut opened = open(dir, engine).map_err(|error| error.to_string())?;
+    pub(crate) async fn check(&self, dir: &Path) -> Result<(), String> {
+        let mut opened = open(dir).map_err(|error| error.to_string())?;
         let state = opened.log.get_log_state().await.unwrap();
         let mut reader = opened.log.get_log_reader().await;
         let vote = reader.read_vote().await.unwrap().map_or(0, |vote| vote.leader_id.term);

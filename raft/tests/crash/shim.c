@@ -132,7 +132,7 @@ int ftruncate64(int fd, off_t length)
 }
 int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 
-/* Neither engine uses these; were one to begin, its writes would go unseen. */
+/* The engine uses neither of these; were it to begin, its writes would go unseen. */
 int fallocate(int fd, int mode, off_t offset, off_t n) { (void)fd, (void)mode, (void)offset, (void)n; abort(); }
 int fallocate64(int fd, int mode, off_t offset, off_t n) { return fallocate(fd, mode, offset, n); }
 

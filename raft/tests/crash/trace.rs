@@ -140,12 +140,7 @@ pub(crate) fn power_cut(events: &[Event], root: &Path, into: &Path, dice: &mut D
             Naming::Unlink(path) => {
                 names.remove(path);
             }
-            Naming::Rename(from, to) => {
-                rename(&mut names, from, to);
-                if place(from).is_dir() {
-                    std::fs::rename(place(from), place(to)).unwrap();
-                }
-            }
+            Naming::Rename(from, to) => rename(&mut names, from, to),
         }
     }
     for (path, inode) in names {
@@ -153,16 +148,9 @@ pub(crate) fn power_cut(events: &[Event], root: &Path, into: &Path, dice: &mut D
     }
 }
 
-/// Everything under `from` is now under `to`.
 fn rename(names: &mut BTreeMap<PathBuf, usize>, from: &Path, to: &Path) {
-    let moved: Vec<PathBuf> = names.keys().filter(|path| path.starts_with(from)).cloned().collect();
-    for path in moved {
-        let rest = path.strip_prefix(from).unwrap();
-        // `join` of nothing would add a slash.
-        let new = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
-        let inode = names.remove(&path).unwrap();
-        names.insert(new, inode);
-    }
+    let inode = names.remove(from).expect("a store renames files that it made, and no directory");
+    names.insert(to.to_owned(), inode);
 }
 
 impl Disk {

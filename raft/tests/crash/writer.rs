@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use leasehold_raft::state::{Command, Entry as StateEntry};
-use leasehold_raft::store::{EngineKind, Opened, open};
+use leasehold_raft::store::{Opened, open};
 use leasehold_raft::{CommittedLeaderId, Entry, LogId, Proposal, TypeConfig, Vote};
 use openraft::EntryPayload;
 use openraft::RaftSnapshotBuilder;
@@ -30,8 +30,8 @@ pub(crate) fn entry(term: u64, index: u64) -> Entry {
 }
 
 /// Writes `steps` times, each time something else, as `dice` fall.
-pub(crate) async fn write(dir: &Path, engine: EngineKind, steps: usize, mut dice: Dice) {
-    let mut opened = open(dir, engine).unwrap();
+pub(crate) async fn write(dir: &Path, steps: usize, mut dice: Dice) {
+    let mut opened = open(dir).unwrap();
     let vote = opened.log.get_log_reader().await.read_vote().await.unwrap();
     let mut term = vote.map_or(0, |vote| vote.leader_id.term) + 1;
     elect(&mut opened, term).await;
@@ -102,18 +102,4 @@ async fn purge(opened: &mut Opened) {
 
 async fn next_index(opened: &mut Opened) -> u64 {
     opened.log.get_log_state().await.unwrap().last_log_id.map_or(0, |last| last.index + 1)
-}
-
-/// What sled's own `flush` is worth: the same promise, without the barrier.
-pub(crate) fn write_plain_sled(dir: &Path, steps: usize) {
-    let dir = dir.join("plain");
-    let database = sled::Config::new().path(&dir).flush_every_ms(None).open().unwrap();
-    for path in [dir.join("db"), dir.join("conf"), dir.clone(), dir.join("..")] {
-        std::fs::File::open(path.canonicalize().unwrap()).unwrap().sync_all().unwrap();
-    }
-    for index in 0..steps as u64 {
-        database.insert(index.to_be_bytes(), vec![7; 200]).unwrap();
-        database.flush().unwrap();
-        println!("\nack {index} {index} 1");
-    }
 }

@@ -4,9 +4,15 @@
 //! to be. What is not ours never appears in it.
 
 mod address;
+mod announce;
+mod macvlan;
 mod order;
+mod route;
 #[cfg(test)]
 mod tests;
 
 pub use address::{AddressOp, Binding, Bound, diff, scope_number};
+pub use announce::{Announced, Announcements};
+pub use macvlan::Macvlan;
 pub use order::{RELEASE, Step, TAKEOVER};
+pub use route::{KernelRoute, KernelRule, Routing, RoutingOps, routing_diff};

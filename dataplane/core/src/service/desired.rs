@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_model::{
-    Config, Family, Forward, GroupId, RealServer, Scheduler, SorryServer, VirtualServer,
+    Config, Family, Forward, GroupId, Overrides, RealServer, Scheduler, SorryServer, VirtualServer,
 };
 
-use super::health::Health;
+use crate::health::{Health, Standing};
+
 use super::{Key, Server, Service, Settings, Stickiness};
 
 pub type Table = BTreeMap<Key, Service>;
@@ -20,18 +21,17 @@ pub fn desired(
     groups: &BTreeMap<String, GroupId>,
     open: &BTreeSet<GroupId>,
     health: &Health,
+    overrides: &Overrides,
 ) -> Table {
     let mut table = Table::new();
+    let homes = config.homes();
     for server in &config.virtual_servers {
-        let servers = servers(server, health);
-        let failed: Vec<_> = server
-            .real_servers
-            .iter()
-            .map(|one| one.address)
-            .filter(|address| !servers.iter().any(|one| one.address == *address))
-            .collect();
-        for entrance in config.entrances(server) {
-            let group = config.instance_for(server, entrance).and_then(|name| groups.get(name));
+        let servers = servers(server, health, overrides);
+        let serving: BTreeSet<_> = servers.iter().map(|one| one.address).collect();
+        let all = server.real_servers.iter().map(|one| one.address);
+        let failed: Vec<_> = all.filter(|address| !serving.contains(address)).collect();
+        for (entrance, instance) in homes.of_server(server) {
+            let group = instance.and_then(|name| groups.get(name));
             let Some(group) = group.copied().filter(|group| open.contains(group)) else { continue };
             let key = Key::new(entrance, server.protocol);
             let service = Service {
@@ -44,16 +44,6 @@ pub fn desired(
         }
     }
     table
-}
-
-/// Every service that the configuration has, whoever serves it: ours to remove elsewhere.
-#[must_use]
-pub fn configured(config: &Config) -> BTreeSet<Key> {
-    let all = config.virtual_servers.iter().flat_map(|server| {
-        let entrances = config.entrances(server).into_iter();
-        entrances.map(|entrance| Key::new(entrance, server.protocol))
-    });
-    all.collect()
 }
 
 fn settings(server: &VirtualServer, family: Family) -> Settings {
@@ -73,35 +63,42 @@ fn settings(server: &VirtualServer, family: Family) -> Settings {
     }
 }
 
-/// Those that are up; the sorry server instead where too few are.
-fn servers(server: &VirtualServer, health: &Health) -> Vec<Server> {
-    let sorry = server.sorry_server.as_ref().filter(|_| !health.has_quorum(server));
+/// Those that are up; the sorry server instead where too few are. keepalived's `ipvs_cmd` of
+/// `ipvswrapper.c`: what goes is taken out, or with `inhibit_on_failure` given weight 0; and that
+/// is so of real servers that make room for the sorry server, and with `sorry_server_inhibit` of
+/// the sorry server itself.
+///
+/// One that is drained stays beside the sorry server too: its connections are to end in peace.
+fn servers(server: &VirtualServer, health: &Health, overrides: &Overrides) -> Vec<Server> {
+    let quorum = health.has_quorum(server);
+    let replaced = server.sorry_server.is_some() && !quorum;
     let mut servers: Vec<Server> = server
         .real_servers
         .iter()
         .filter_map(|real| {
-            let wanted = real_server(server, real);
-            let silent = Server { weight: 0, ..wanted };
-            match (sorry, health.is_up(server, real)) {
-                (None, true) => Some(wanted),
-                (None, false) => inhibited(server, real).then_some(silent),
-                (Some(sorry), true) => sorry.inhibit.then_some(silent),
-                (Some(sorry), false) => {
-                    (sorry.inhibit || inhibited(server, real)).then_some(silent)
-                }
-            }
+            let effective = health.effective(server, real, overrides);
+            let drained = effective.standing == Standing::Drained;
+            let serves = effective.standing.is_up() && !replaced;
+            let weight = if serves { effective.weight } else { 0 };
+            let stays = serves || drained || inhibited(server, real);
+            stays.then(|| real_server(server, real, weight))
         })
         .collect();
-    if let Some(SorryServer { address, lb_kind, .. }) = sorry {
+    if let Some(SorryServer { address, lb_kind, inhibit }) = server.sorry_server {
         // It may be one of the real servers: then it serves, and not twice.
-        servers.retain(|one| one.address != *address);
-        servers.push(Server {
-            address: *address,
-            forward: lb_kind.unwrap_or(server.lb_kind),
-            weight: 1,
-            upper: 0,
-            lower: 0,
-        });
+        let twice = server.real_servers.iter().any(|one| one.address == address);
+        if replaced {
+            servers.retain(|one| one.address != address);
+        }
+        if replaced || inhibit && !twice {
+            servers.push(Server {
+                address,
+                forward: lb_kind.unwrap_or(server.lb_kind),
+                weight: u32::from(replaced),
+                upper: 0,
+                lower: 0,
+            });
+        }
     }
     servers
 }
@@ -110,12 +107,12 @@ fn inhibited(server: &VirtualServer, real: &RealServer) -> bool {
     server.inhibit_on_failure || real.inhibit_on_failure
 }
 
-fn real_server(server: &VirtualServer, real: &RealServer) -> Server {
+fn real_server(server: &VirtualServer, real: &RealServer, weight: u16) -> Server {
     let forward: Forward = real.lb_kind.unwrap_or(server.lb_kind);
     Server {
         address: real.address,
         forward,
-        weight: u32::from(real.weight),
+        weight: u32::from(weight),
         upper: real.uthreshold,
         lower: real.lthreshold,
     }

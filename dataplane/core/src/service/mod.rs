@@ -6,7 +6,6 @@
 mod desired;
 mod diff;
 mod drain;
-mod health;
 mod nft;
 mod sync;
 
@@ -18,11 +17,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use leasehold_model::{Entrance, Family, Forward, GroupId, Protocol, SchedulerFlags};
 
-pub use desired::{Table, configured, desired};
+pub use crate::health::{Finding, Findings, Health, Name, Verdict};
+pub use desired::{Table, desired};
 pub use diff::{Op, Put, diff};
 pub use drain::{Drains, Load};
-pub use health::{Health, Verdict};
-pub use nft::{Unservable, ruleset, unservable};
+pub use nft::{Unservable, refused, ruleset, unservable};
 pub use sync::{Sync, sync};
 
 /// What the kernel tells one service from another by.

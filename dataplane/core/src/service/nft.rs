@@ -4,6 +4,7 @@
 //! is chosen for the first packet of a connection: in turn, in turn by weight, or by a hash of the
 //! client's address, which every director computes alike.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,6 +53,51 @@ pub fn unservable(key: &Key, service: &Service) -> Option<Unservable> {
         None
     }
 }
+
+/// The services of `table` that are refused, where it is refused as a whole, and why; what is
+/// left of it without them is taken.
+///
+/// `refusal` is asked `tries` times at most. What could not be tried then counts as refused.
+///
+/// # Errors
+/// Where `refusal` can't say.
+pub fn refused<E>(
+    table: &Table,
+    tries: usize,
+    mut refusal: impl FnMut(&Table) -> Result<Option<String>, E>,
+) -> Result<BTreeMap<Key, String>, E> {
+    let mut left = tries;
+    let mut ask = |table: &Table| {
+        let may = left > 0;
+        left = left.saturating_sub(1);
+        if may { refusal(table) } else { Ok(Some(UNTRIED.to_owned())) }
+    };
+    let mut good = Table::new();
+    let mut rest: Vec<Key> = table.keys().copied().collect();
+    let mut bad = BTreeMap::new();
+    while !rest.is_empty() {
+        // `rest` begins with what is good and ends where it is known to be bad.
+        let with = |good: &Table, keys: &[Key]| {
+            let more = keys.iter().filter_map(|key| Some((*key, table.get(key)?.clone())));
+            good.clone().into_iter().chain(more).collect::<Table>()
+        };
+        let Some(mut why) = ask(&with(&good, &rest))? else { return Ok(bad) };
+        let (mut taken, mut not_taken) = (0, rest.len());
+        while not_taken - taken > 1 {
+            let middle = taken.midpoint(not_taken);
+            match ask(&with(&good, &rest[..middle]))? {
+                None => taken = middle,
+                Some(said) => (not_taken, why) = (middle, said),
+            }
+        }
+        good = with(&good, &rest[..taken]);
+        bad.insert(rest[taken], why);
+        rest.drain(..=taken);
+    }
+    Ok(bad)
+}
+
+const UNTRIED: &str = "too many services are refused: this one was not tried";
 
 /// One transaction that replaces the table `name` by these services; what can't be served is left
 /// out. Where nothing is left, it removes the table.

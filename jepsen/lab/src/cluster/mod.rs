@@ -1,6 +1,10 @@
 //! A cluster of the product under test, one host each, driven by its command line alone.
 
+mod errand;
 mod fault;
+mod pair;
+mod power;
+mod rejoin;
 mod trial;
 
 use std::fs;
@@ -10,11 +14,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::disk::{Disk, Make};
 use crate::owner::{Owner, next_number};
 use crate::{Host, LabError, Lan, PinDir, Port, Process, Program, Result, until};
 
+pub use errand::{Desk, Errand};
 pub use fault::Fault;
+pub use pair::{Pair, Router};
 pub use trial::{Trial, try_fault};
+
+/// What is said by default, and every grant.
+const LOGGED: &str = "info,openraft=off,leasehold::grants=debug";
 
 /// Elections, a join and a first lease all fit in this many times over.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -25,7 +35,7 @@ pub struct Plan {
     pub binary: PathBuf,
     pub directors: usize,
     pub witness: bool,
-    /// default, fast or wan.
+    /// default, fast, wan or lifetime.
     pub profile: &'static str,
     /// Of the service, and of all traffic.
     pub subnet: &'static str,
@@ -34,6 +44,10 @@ pub struct Plan {
     pub interface: &'static str,
     /// For `run`, beyond the data directory.
     pub run: Vec<&'static str>,
+    /// Where each start of a daemon leaves what it printed.
+    pub logs: Option<PathBuf>,
+    /// A file system of its own for each data directory, of so many MiB.
+    pub disk: Option<(Make, u64)>,
 }
 
 impl Plan {
@@ -48,6 +62,8 @@ impl Plan {
             subnet6: None,
             interface: "eth0",
             run: Vec::new(),
+            logs: None,
+            disk: None,
         }
     }
 }
@@ -60,7 +76,16 @@ pub struct Node {
     pub port: Port,
     pub data_dir: PathBuf,
     daemon: Option<Process>,
+    starts: usize,
     _pins: Option<PinDir>,
+    disk: Option<Disk>,
+}
+
+impl Node {
+    /// What its data directory lies on, where the plan gave it a disk of its own.
+    pub fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
 }
 
 /// The members, and a client that is none, on one bridge. Dropping it ends and removes all of it.
@@ -70,7 +95,11 @@ pub struct Cluster {
     directory: PathBuf,
     interface: &'static str,
     run: Vec<&'static str>,
+    logs: Option<PathBuf>,
+    disk: Option<(Make, u64)>,
     nodes: Vec<Node>,
+    /// Whose daemons these are, where they are not the product's.
+    pair: Option<Pair>,
     pub client: Host,
     pub lan: Lan,
 }
@@ -85,10 +114,18 @@ impl Cluster {
         let lan = Lan::new("service", plan.subnet, plan.subnet6)?;
         let client = Host::new("client")?;
         lan.attach(&client, "eth0", 50)?;
-        let binary = plan.binary.clone();
-        let run = plan.run.clone();
-        let (interface, nodes) = (plan.interface, Vec::new());
-        let mut cluster = Cluster { binary, directory, interface, run, nodes, client, lan };
+        let mut cluster = Cluster {
+            binary: plan.binary.clone(),
+            directory,
+            interface: plan.interface,
+            run: plan.run.clone(),
+            logs: plan.logs.clone(),
+            disk: plan.disk,
+            nodes: Vec::new(),
+            pair: None,
+            client,
+            lan,
+        };
         for nth in 1..=plan.directors {
             cluster.add(&format!("ds{nth}"), "director", plan.profile)?;
         }
@@ -107,9 +144,16 @@ impl Cluster {
         let port = self.lan.attach(&host, self.interface, nth)?;
         let address = port.v4.ok_or_else(|| LabError::Argument("no IPv4 address".into()))?;
         let listen = format!("{address}:7400");
+        let disk = self.disk.map(|(make, mib)| Disk::make(make, self.directory.join(name), mib));
+        let disk = disk.transpose()?;
+        // A new file system has a directory of its own making in it already.
         let data_dir = self.directory.join(name);
-        let node = Node { name: name.to_owned(), host, port, data_dir, daemon: None, _pins: None };
+        let data_dir = if disk.is_some() { data_dir.join("data") } else { data_dir };
+        let (name, daemon) = (name.to_owned(), None);
+        let node = Node { name, host, port, data_dir, daemon, starts: 0, _pins: None, disk };
         self.nodes.push(node);
+        let name = self.nodes[index].name.clone();
+        let name = name.as_str();
         if index == 0 {
             self.cli(0, &["init", "--name", name, "--listen", &listen, "--profile", profile])?;
         } else {
@@ -128,17 +172,39 @@ impl Cluster {
 
     /// Starts the daemon of a member whose daemon is down, and waits until it answers.
     pub fn run(&mut self, index: usize) -> Result<()> {
-        let node = &self.nodes[index];
-        let daemon = Program::new(&node.name, &self.binary)
-            .arg("--data-dir")
-            .arg(&node.data_dir)
-            .arg("run")
-            .args(&self.run)
-            .start(&node.host)?;
-        self.nodes[index].daemon = Some(daemon);
+        let words = self.run.clone();
+        self.run_with(index, &words)
+    }
+
+    /// As [`run`](Self::run), with other words than the plan's.
+    pub fn run_with(&mut self, index: usize, words: &[&str]) -> Result<()> {
+        self.launch(index, words)?;
         self.wait_for(&format!("the daemon of {} to answer", self.nodes[index].name), |this| {
             this.status(index).map(drop)
         })
+    }
+
+    /// The same, and does not wait for anything.
+    pub fn launch(&mut self, index: usize, words: &[&str]) -> Result<()> {
+        let node = &mut self.nodes[index];
+        node.starts += 1;
+        let program = Program::new(&node.name, &self.binary);
+        let mut program = match &self.pair {
+            None => program.arg("--data-dir").arg(&node.data_dir).arg("run").args(words),
+            Some(_) => pair::words(program, &node.data_dir),
+        };
+        if let Some(logs) = &self.logs {
+            program = program.env("RUST_LOG", LOGGED);
+            program = program.log_to(logs.join(format!("{}.{:03}.log", node.name, node.starts)));
+        }
+        node.daemon = Some(program.start(&node.host)?);
+        Ok(())
+    }
+
+    /// As the plan has it, without waiting.
+    pub fn launch_again(&mut self, index: usize) -> Result<()> {
+        let words = self.run.clone();
+        self.launch(index, &words)
     }
 
     /// Runs a command of one member's; its output, or the line with which it failed.
@@ -153,10 +219,16 @@ impl Cluster {
 
     /// Replaces the configuration by this text, of a file that ends in `.toml` or `.conf`.
     pub fn apply(&self, ending: &str, text: &str) -> Result<String> {
+        self.apply_with(ending, text, &[])
+    }
+
+    /// The same with other words after the file.
+    pub fn apply_with(&self, ending: &str, text: &str, words: &[&str]) -> Result<String> {
         let file = self.directory.join(format!("applied.{ending}"));
         fs::write(&file, text).map_err(LabError::system(file.display().to_string()))?;
         let index = self.any_up()?;
-        self.cli(index, &["apply", &file.display().to_string()])
+        let file = file.display().to_string();
+        self.cli(index, &[&["apply", file.as_str()], words].concat())
     }
 
     /// What one member says of the cluster, if its daemon answers.
@@ -188,6 +260,12 @@ impl Cluster {
         (0..self.nodes.len())
             .find(|index| self.is_up(*index))
             .ok_or_else(|| LabError::Argument("every daemon is down".to_owned()))
+    }
+
+    /// What one member that is up says of an instance: its epoch, why it was granted, ...
+    pub fn instance(&self, instance: &str) -> Option<Value> {
+        let status = self.status(self.any_up().ok()?)?;
+        status["instances"].as_array()?.iter().find(|one| one["name"] == instance).cloned()
     }
 
     /// Who holds the instance, as most members' logs have it.
@@ -259,7 +337,8 @@ impl Cluster {
         serde_json::from_str(&text).map_err(|error| LabError::Argument(error.to_string()))
     }
 
-    fn pin_dir(&self, index: usize) -> Result<PathBuf> {
+    /// Where a member's fence is pinned, if it has one.
+    pub fn pin_dir(&self, index: usize) -> Result<PathBuf> {
         let settings = self.settings(index)?;
         let cluster = settings["cluster"].as_str().unwrap_or_default().to_owned();
         let node = settings["node"].as_u64().unwrap_or_default();
@@ -282,6 +361,8 @@ impl Drop for Cluster {
                 let _ = daemon.kill_tree();
             }
         }
+        // Mounts go before what they are mounted on.
+        self.nodes.clear();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn ask_for_priority() {
     let _ = crate::netns::run("chrt", &["-f", "-p", "1", &thread]);
 }
 
-fn sleep_until(instant_ns: u64) {
+pub(super) fn sleep_until(instant_ns: u64) {
     let instant =
         TimeSpec::new((instant_ns / 1_000_000_000) as i64, (instant_ns % 1_000_000_000) as i64);
     // An interruption makes a tick early, which the recorded times show.

@@ -5,15 +5,20 @@
 //! arrival, so the thread may collect them once per tick and still be exact; questions are dated
 //! as they are really sent, so a late tick widens no figure unnoticed.
 
+pub mod adverts;
 mod asking;
 mod dated;
 mod echo;
 mod frame;
+mod listener;
 mod neighbours;
 pub mod observation;
+pub mod questions;
 #[cfg(test)]
 mod tests;
 mod wire;
+
+pub(crate) use wire::{link_address, packet_socket};
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +30,7 @@ use self::asking::{Asking, Medium};
 use self::echo::Echoes;
 use self::neighbours::Neighbours;
 use self::observation::{Answer, Observation, Record};
+use crate::wait::patience;
 use crate::{Host, LabError, Mac, Result, now_ns};
 
 /// How an observer asks.
@@ -126,18 +132,20 @@ impl Observer {
     pub fn wait_for(&self, vip: IpAddr, mac: Option<Mac>, limit: Duration) -> Result<Answer> {
         let what =
             mac.map_or(format!("an answer for {vip}"), |m| format!("{m} to answer for {vip}"));
-        self.wait(vip, &what, now_ns(), limit, |answer| mac.is_none_or(|mac| answer.mac == mac))
+        self.wait(vip, &what, now_ns(), patience(limit), |answer| {
+            mac.is_none_or(|mac| answer.mac == mac)
+        })
     }
 
     /// Waits for an answer for `vip` by anybody but `mac`.
     pub fn wait_for_other(&self, vip: IpAddr, mac: Mac, limit: Duration) -> Result<Answer> {
         let what = format!("anybody but {mac} to answer for {vip}");
-        self.wait(vip, &what, now_ns(), limit, |answer| answer.mac != mac)
+        self.wait(vip, &what, now_ns(), patience(limit), |answer| answer.mac != mac)
     }
 
     /// Waits until every address was answered for, by anybody, to a question sent from now on.
     pub fn wait_for_all(&self, limit: Duration) -> Result<()> {
-        let (began, deadline) = (now_ns(), Instant::now() + limit);
+        let (began, deadline) = (now_ns(), Instant::now() + patience(limit));
         let vips: Vec<IpAddr> = self.shared.seen().records.keys().copied().collect();
         vips.into_iter().try_for_each(|vip| {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -69,7 +69,7 @@ impl Wire {
     }
 }
 
-fn packet_socket(address: &LinkAddr, ethertype: u16) -> Result<OwnedFd> {
+pub(crate) fn packet_socket(address: &LinkAddr, ethertype: u16) -> Result<OwnedFd> {
     let protocol = socket2::Protocol::from(i32::from(ethertype.to_be()));
     let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, Some(protocol))
         .map_err(LabError::system("opening a packet socket"))?;
@@ -78,7 +78,7 @@ fn packet_socket(address: &LinkAddr, ethertype: u16) -> Result<OwnedFd> {
     Ok(socket.into())
 }
 
-fn link_address(interface: &str) -> Result<LinkAddr> {
+pub(crate) fn link_address(interface: &str) -> Result<LinkAddr> {
     let index = if_nametoindex(interface)
         .map_err(LabError::errno(format!("looking up the interface {interface}")))?;
     getifaddrs()

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::netns::run;
 use crate::owner::{Owner, next_number};
+use crate::vm::has_module;
 use crate::{Host, LabError, Process, Program, Result};
 
 /// A running keepalived. Dropping it ends it and removes its files.
@@ -56,8 +58,18 @@ impl Vrrp<'_> {
 }
 
 impl Keepalived {
-    /// Starts keepalived in `host` with this configuration.
+    /// Starts keepalived in `host` with this configuration, for VRRP alone.
     pub fn start(host: &Host, config: &str) -> Result<Keepalived> {
+        Self::begin(host, config, "--vrrp")
+    }
+
+    /// Starts its checker alone. Where this kernel has no IPVS, one is feigned: what it checks
+    /// and how is the same, and what it would change is only said in its log.
+    pub fn check(host: &Host, config: &str) -> Result<Keepalived> {
+        Self::begin(host, config, "--check")
+    }
+
+    fn begin(host: &Host, config: &str, part: &str) -> Result<Keepalived> {
         let program = Path::new("/usr/sbin/keepalived");
         if !program.exists() {
             return Err(LabError::Missing {
@@ -72,8 +84,8 @@ impl Keepalived {
             .and_then(|()| fs::write(&file, config))
             .map_err(LabError::system(file.display().to_string()))?;
         let path = |name: &str| directory.join(name).into_os_string();
-        let process = Program::new(&format!("keepalived in {}", host.label()), program)
-            .args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"])
+        let mut program = Program::new(&format!("keepalived in {}", host.label()), program)
+            .args(["--dont-fork", "--log-console", "--log-detail", part])
             .arg("--use-file")
             .arg(&file)
             .arg("--pid")
@@ -81,8 +93,11 @@ impl Keepalived {
             .arg("--vrrp_pid")
             .arg(path("vrrp.pid"))
             .arg("--checkers_pid")
-            .arg(path("checkers.pid"))
-            .start(host)?;
+            .arg(path("checkers.pid"));
+        if part == "--check" && !has_module("ip_vs") {
+            program = program.env("LD_PRELOAD", feigned_ipvs(&directory)?);
+        }
+        let process = program.start(host)?;
         Ok(Keepalived { process, directory })
     }
 
@@ -90,6 +105,16 @@ impl Keepalived {
     pub fn process(&self) -> &Process {
         &self.process
     }
+}
+
+/// The library that answers for IPVS, made by this machine's compiler.
+fn feigned_ipvs(directory: &Path) -> Result<PathBuf> {
+    let (source, library) = (directory.join("ipvs_stub.c"), directory.join("ipvs_stub.so"));
+    fs::write(&source, include_str!("ipvs_stub.c"))
+        .map_err(LabError::system(source.display().to_string()))?;
+    let (from, to) = (source.display().to_string(), library.display().to_string());
+    run("cc", &["-shared", "-fPIC", "-O2", "-o", &to, &from])?;
+    Ok(library)
 }
 
 impl Drop for Keepalived {

@@ -20,6 +20,9 @@ pub use kernel::Kernel;
 /// Set inside, so that a program can tell where it is.
 const INSIDE: &str = "LEASEHOLD_VM";
 
+/// From the emulator's start to the first program of the machine, thirty times what it takes.
+const UP_WITHIN: Duration = Duration::from_secs(300);
+
 /// A program to run inside, and what it may use.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -27,8 +30,7 @@ pub struct Job {
     /// Beside the environment of this process.
     pub env: Vec<(String, String)>,
     pub memory_mib: u32,
-    pub cpus: u32,
-    /// From the boot to the end of the program.
+    /// From the machine's first program to the end of the job.
     pub limit: Duration,
 }
 
@@ -37,14 +39,13 @@ pub struct Job {
 pub struct Ended(pub i32);
 
 impl Job {
-    /// Two processors, 3 GiB, and a quarter of an hour.
+    /// 3 GiB, and a quarter of an hour.
     #[must_use]
     pub fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Job {
         Job {
             argv: argv.into_iter().map(Into::into).collect(),
             env: Vec::new(),
             memory_mib: 3072,
-            cpus: 2,
             limit: Duration::from_secs(900),
         }
     }
@@ -160,6 +161,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /run/netns /run/lock
 hostname vm
 ip link set lo up
+echo up >/run/vm/up
 out=/dev/hvc0; stty -F $out raw -echo
 sh /run/vm/job >"$out" 2>&1 </dev/null
 sync

@@ -3,7 +3,14 @@
 pub(crate) mod canonical;
 mod check;
 pub(crate) mod checks;
+pub(crate) mod hex;
+pub(crate) mod mail;
+pub(crate) mod pattern;
 mod read;
+pub(crate) mod routing;
+mod schema;
+pub(crate) mod spelling;
+pub(crate) mod tracks;
 pub(crate) mod write;
 
 #[cfg(test)]
@@ -11,17 +18,22 @@ mod tests;
 
 use leasehold_model::Config;
 
-use crate::diagnostic::{self, Diagnostic, Places, Severity};
+use crate::diagnostic::{Diagnostic, Place, Places};
 
-pub(crate) use check::entrances;
+pub(crate) use check::{Fault, entrances, faults};
 pub use check::{
     MAX_DESTINATIONS, MAX_INSTANCES, MAX_RANGE, MAX_SERVICES, MAX_VIPS, check_backend,
     check_directors, validate,
 };
+pub(crate) use read::{Reading, read};
+pub use schema::json_schema;
 pub use write::to_toml;
 
-/// 31 days in seconds, keepalived's limit of every timeout of IPVS.
-pub(crate) const MAX_LVS_TIMEOUT_S: u32 = 86_400 * 31;
+/// The most seconds that every kernel takes as a timeout of IPVS: it counts them in ticks, of
+/// which a second has up to 1000, in 31 bits (`ip_vs_set_timeout`).
+pub(crate) const MAX_LVS_TIMEOUT_S: u32 = i32::MAX.unsigned_abs() / 1000;
+/// Bytes of a document: the most services and real servers, with a check each, take less.
+pub(crate) const MAX_TEXT: usize = 16 << 20;
 /// Where GUE is received unless said otherwise (IANA).
 pub(crate) const DEFAULT_GUE_PORT: u16 = 6080;
 
@@ -30,10 +42,15 @@ pub(crate) const DEFAULT_GUE_PORT: u16 = 6080;
 /// The configuration is absent where a diagnostic is an error. [`validate`] has been run.
 #[must_use]
 pub fn parse_toml(file: &str, text: &str) -> (Option<Config>, Vec<Diagnostic>) {
+    if text.len() > MAX_TEXT {
+        let place = Place { file: file.to_owned(), line: 1, column: 1 };
+        let message = format!("the document has {} bytes: {MAX_TEXT} is the limit", text.len());
+        return (None, vec![Diagnostic::error(Some(place), message)]);
+    }
     let read::Reading { config, places, mut diagnostics } = read::read(file, text);
     diagnostics.extend(located_faults(&config, &places));
-    diagnostic::sort(&mut diagnostics);
-    let failed = diagnostics.iter().any(|one| one.severity == Severity::Error);
+    let diagnostics = diagnostics.sorted();
+    let failed = diagnostics.iter().any(Diagnostic::is_error);
     ((!failed).then_some(config), diagnostics)
 }
 

@@ -1,8 +1,10 @@
 //! What writing, reading and checking promise each other.
 
+mod check;
 mod virtual_server;
+mod vrrp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use leasehold_model::{Auth, AuthType, Candidate, Config, Global, Instance, Scope, Vip};
@@ -25,39 +27,51 @@ fn any_vip() -> impl Strategy<Value = Vip> {
 
 fn any_instance() -> impl Strategy<Value = Instance> {
     let auth = (prop::sample::select(vec![AuthType::Pass, AuthType::Ah]), any::<String>());
-    let candidate = (prop::option::of(1..=255u8), prop::option::of("[a-z]{1,5}[0-9]"));
-    let candidate = candidate.prop_map(|(priority, interface)| Candidate { priority, interface });
     (
         (1..=255u8, "\\PC{1,8}", prop::option::of(1..=254u8), 10..=255_000u32),
         prop::option::of(auth),
         (any::<bool>(), 0..=1_000_000u32),
         prop::collection::vec(any_vip(), 0..4),
-        prop::collection::btree_map(".{0,8}", candidate, 0..4),
+        prop::collection::btree_map(".{0,8}", vrrp::any_candidate(), 0..3),
+        vrrp::any_rest(),
     )
-        .prop_map(|(first, auth, preemption, virtual_ipaddress, directors)| Instance {
-            virtual_router_id: first.0,
-            interface: first.1,
-            priority: first.2,
-            advert_int_ms: first.3,
-            authentication: auth.map(|(auth_type, auth_pass)| Auth { auth_type, auth_pass }),
-            preempt: preemption.0,
-            preempt_delay_ms: preemption.1,
-            virtual_ipaddress,
-            directors,
+        .prop_map(|(first, auth, preemption, virtual_ipaddress, directors, rest)| {
+            let mut instance = Instance {
+                virtual_router_id: first.0,
+                interface: first.1,
+                priority: first.2,
+                advert_int_ms: first.3,
+                authentication: auth.map(|(auth_type, auth_pass)| Auth { auth_type, auth_pass }),
+                preempt: preemption.0,
+                preempt_delay_ms: preemption.1,
+                virtual_ipaddress,
+                directors,
+                ..rest
+            };
+            canonical::instance(&mut instance);
+            instance
         })
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
     let ids = prop::collection::btree_map(".{0,8}", any::<String>(), 0..3);
     let instances = prop::collection::btree_map(".{0,8}", any_instance(), 0..4);
-    let group4 = prop::option::of(any::<Ipv4Addr>());
-    let global = (ids, group4, virtual_server::any_global());
+    let global = (ids, vrrp::any_global(), virtual_server::any_global());
     let servers = (virtual_server::any_groups(), virtual_server::any_servers());
-    (global, instances, servers).prop_map(|(global, instances, (groups, virtual_servers))| {
-        let (router_id, vrrp_mcast_group4, rest) = global;
-        let global = Global { router_id, vrrp_mcast_group4, ..rest };
-        Config { global, instances, groups, virtual_servers }
-    })
+    (global, instances, vrrp::any_tracked(), servers).prop_map(
+        |(global, instances, tracked, (groups, virtual_servers))| {
+            let (router_id, vrrp, rest) = global;
+            let global = Global {
+                router_id,
+                dataplane: rest.dataplane,
+                lvs_sync_daemon: rest.lvs_sync_daemon,
+                lvs_timeouts: rest.lvs_timeouts,
+                drain_timeout_ms: rest.drain_timeout_ms,
+                ..vrrp
+            };
+            Config { global, instances, groups, virtual_servers, ..tracked }
+        },
+    )
 }
 
 proptest! {
@@ -66,7 +80,8 @@ proptest! {
     fn what_is_written_is_read_back(config in any_config()) {
         let text = to_toml(&config);
         let reading = read::read("a.toml", &text);
-        prop_assert_eq!(&reading.diagnostics, &vec![], "{}", text);
+        let told: Vec<_> = reading.diagnostics.iter().collect();
+        prop_assert!(told.is_empty(), "{:?}\n{}", told, text);
         prop_assert_eq!(&reading.config, &config, "{}", text);
         prop_assert_eq!(to_toml(&reading.config), text);
         let stored = serde_json::to_string(&config).unwrap();
@@ -113,17 +128,8 @@ fn small() -> Config {
         broadcast: None,
         scope: Scope::Global,
     };
-    let instance = Instance {
-        virtual_router_id: 51,
-        interface: "eth0".to_owned(),
-        priority: Some(100),
-        advert_int_ms: 1000,
-        authentication: None,
-        preempt: true,
-        preempt_delay_ms: 0,
-        virtual_ipaddress: vec![vip],
-        directors: BTreeMap::new(),
-    };
+    let instance =
+        Instance { priority: Some(100), virtual_ipaddress: vec![vip], ..Instance::new(51, "eth0") };
     Config { instances: [("web".to_owned(), instance)].into(), ..Config::default() }
 }
 
@@ -159,7 +165,7 @@ fn the_same_number_on_one_wire_is_refused_and_on_two_is_not() {
             twin.virtual_ipaddress[0].address = address;
             twin.virtual_ipaddress[0].prefix = 32;
             if own.is_some() {
-                let one = Candidate { priority: None, interface: own };
+                let one = Candidate { interface: own, ..Candidate::default() };
                 twin.directors.insert("ds1".to_owned(), one);
             }
             config.instances.insert("zweit".to_owned(), twin);
@@ -185,7 +191,7 @@ fn limits_are_named() {
             config.instances.insert(format!("i{number}"), one);
         }
     });
-    assert_eq!(told, ["error: 4097 instances: 4096 is the limit"]);
+    assert_eq!(told, ["error: instance.i0: 4097 instances: 4096 is the limit"]);
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! The checks of a real server, and the times that come from the blocks around them.
+//! The checks of a real server: what all of them have, and the times that come from the blocks
+//! around them.
 
 use std::net::{IpAddr, SocketAddr};
 
-use leasehold_model::{Check, CheckKind, Url};
+use leasehold_model::{Check, CheckKind, Source};
 
+use super::draft::Draft;
 use super::keywords::{self, Block};
 use super::lex::Pos;
 use super::lower::{At, Lower};
@@ -11,13 +13,32 @@ use super::parse::Statement;
 use super::statement::{number, others, timer};
 use crate::document::checks::{self, Kind};
 
+/// A real server may have several of one kind.
+pub(super) const CHECKERS: [&str; 10] = [
+    "TCP_CHECK",
+    "HTTP_GET",
+    "SSL_GET",
+    "SMTP_CHECK",
+    "DNS_CHECK",
+    "MISC_CHECK",
+    "PING_CHECK",
+    "UDP_CHECK",
+    "BFD_CHECK",
+    "FILE_CHECK",
+];
+
+/// Those of `co_*` in keepalived's check_api.c.
+const CONNECTION: [&str; 7] =
+    ["connect_ip", "connect_port", "bindto", "bind_port", "bind_if", "fwmark", "connect_timeout"];
+
 /// What a block says of the checks within it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Times {
-    delay_loop_ms: Option<At<u32>>,
+    pub(super) delay_loop_ms: Option<At<u32>>,
     connect_timeout_ms: Option<At<u32>>,
     retry: Option<At<u32>>,
     delay_before_retry_ms: Option<At<u32>>,
+    warmup_ms: Option<At<u32>>,
 }
 
 impl Times {
@@ -32,182 +53,339 @@ impl Times {
             delay_before_retry_ms: self
                 .delay_before_retry_ms
                 .or_else(|| outer.delay_before_retry_ms.clone()),
+            warmup_ms: self.warmup_ms.or_else(|| outer.warmup_ms.clone()),
         }
     }
 }
 
-/// A check as one file has it, and whether its real server is down until it passes.
+/// Where in the document a setting stands, and where it was written.
+pub(super) type Written = (Vec<String>, Pos);
+
+/// A check as one file has it.
 pub(super) struct Checker {
     pub(super) check: Check,
-    pub(super) alpha: bool,
+    /// Whether the real server is down until it passes; the real server's where it says nothing.
+    pub(super) alpha: Option<bool>,
     pub(super) at: Pos,
+    /// From the check on.
+    pub(super) places: Vec<Written>,
+}
+
+/// Where a check asks, and from where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    pub(super) ip: Option<IpAddr>,
+    pub(super) port: Option<u16>,
+    pub(super) source: Source,
+}
+
+impl Way {
+    pub(super) fn is_given(&self) -> bool {
+        self.ip.is_some() || self.port.is_some() || !self.source.is_any()
+    }
+
+    pub(super) fn connect(&self, target: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.ip.unwrap_or(target.ip()), self.port.unwrap_or(target.port()))
+    }
+}
+
+/// The blocks around a check.
+pub(super) struct Around<'a> {
+    /// The real server's, with the virtual server's where it says nothing.
+    pub(super) times: &'a Times,
+    pub(super) draft: &'a Draft,
+    /// Where the real server is checked unless the check says otherwise.
+    pub(super) target: SocketAddr,
+}
+
+/// The lines of a check that are of its own kind, and all that the others said.
+pub(super) struct Lines<'s> {
+    pub(super) one: &'s Statement,
+    pub(super) own: Vec<&'s Statement>,
+    pub(super) way: Way,
+    pub(super) times: Times,
+    pub(super) places: Vec<Written>,
+    alpha: Option<bool>,
+    log_all_failures: Option<bool>,
+}
+
+impl Lines<'_> {
+    pub(super) fn place(&mut self, path: &[&str], at: Pos) {
+        self.places.push((path.iter().map(|step| (*step).to_owned()).collect(), at));
+    }
 }
 
 pub(super) fn kind_of(one: &Statement) -> Option<Kind> {
-    match one.keyword.text.as_str() {
+    kind(&one.keyword.text)
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    match name {
         "TCP_CHECK" => Some(Kind::Tcp),
-        "HTTP_GET" => Some(Kind::Http),
+        "HTTP_GET" | "SSL_GET" => Some(Kind::Http),
+        "SMTP_CHECK" => Some(Kind::Smtp),
+        "DNS_CHECK" => Some(Kind::Dns),
+        "UDP_CHECK" => Some(Kind::Udp),
+        "PING_CHECK" => Some(Kind::Ping),
+        "MISC_CHECK" => Some(Kind::Misc),
+        "FILE_CHECK" => Some(Kind::File),
         _ => None,
+    }
+}
+
+/// The keywords that no other kind has.
+fn own_block(kind: Kind) -> Option<Block> {
+    match kind {
+        Kind::Tcp | Kind::Ping => None,
+        Kind::Http => Some(Block::Http),
+        Kind::Smtp => Some(Block::Smtp),
+        Kind::Dns => Some(Block::Dns),
+        Kind::Udp => Some(Block::Udp),
+        Kind::Misc => Some(Block::Misc),
+        Kind::File => Some(Block::FileCheck),
+    }
+}
+
+/// Whether keepalived knows a keyword of every checker in one of this kind.
+fn is_common(kind: Kind, name: &str) -> bool {
+    match kind {
+        Kind::File => false,
+        Kind::Misc => !CONNECTION.contains(&name),
+        Kind::Ping => name != "connect_port" && name != "bind_port",
+        Kind::Tcp | Kind::Http | Kind::Smtp | Kind::Dns | Kind::Udp => true,
     }
 }
 
 impl Lower<'_> {
     /// What has no effect in the checks of a whole file, each once.
     pub(super) fn unserved_checks<'s>(&mut self, reals: &[&'s Statement]) {
-        let of = |wanted: Kind| {
-            let checks = reals.iter().filter(move |one| kind_of(one) == Some(wanted));
-            checks.flat_map(|one| one.block.iter().flatten()).collect::<Vec<&'s Statement>>()
-        };
-        let (tcp, http) = (of(Kind::Tcp), of(Kind::Http));
-        let is_retry = |one: &Statement| one.keyword.text == "nb_get_retry";
-        let retries: Vec<&&Statement> = tcp.iter().filter(|one| is_retry(one)).collect();
-        if let Some(first) = retries.first() {
-            let places: Vec<Pos> = retries.iter().map(|one| one.keyword.at).collect();
-            let value = first.arguments.first().map_or("1", |word| word.text.as_str());
-            let message = format!(
-                "`nb_get_retry` has no effect in TCP_CHECK, as in keepalived 2: it belongs in \
-                 HTTP_GET{}",
-                others(&places)
-            );
-            self.report.warn(places[0], message, &format!("retry {value}, if that is meant"));
+        let mut common: Vec<&'s Statement> = Vec::new();
+        let mut pages: Vec<&'s Statement> = Vec::new();
+        for name in CHECKERS {
+            let Some(kind) = kind(name) else { continue };
+            let checks = reals.iter().filter(|one| one.keyword.text == name);
+            let lines: Vec<&'s Statement> =
+                checks.flat_map(|one| one.block.iter().flatten()).collect();
+            let is_own = |one: &&Statement| {
+                own_block(kind)
+                    .is_some_and(|block| keywords::find(block, &one.keyword.text).is_some())
+            };
+            let (own, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_own);
+            let (idle, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|one| {
+                let name = one.keyword.text.as_str();
+                name == "nb_get_retry"
+                    || (keywords::find(Block::Checker, name).is_some() && !is_common(kind, name))
+            });
+            self.idle(name, &idle);
+            common.extend(rest);
+            let nested = own.iter().flat_map(|one| one.block.iter().flatten());
+            match kind {
+                Kind::Http => pages.extend(nested),
+                Kind::Smtp => self.hosts(nested, &mut common),
+                Kind::Tcp | Kind::Dns | Kind::Udp | Kind::Ping | Kind::Misc | Kind::File => {}
+            }
+            if let Some(block) = own_block(kind) {
+                self.unserved(block, own);
+            }
         }
-        let of_http = |one: &Statement| keywords::find(Block::Http, &one.keyword.text).is_some();
-        let (own, common): (Vec<_>, Vec<_>) = http.into_iter().partition(|one| of_http(one));
-        self.unserved_but(Block::Checker, tcp.into_iter().chain(common), is_retry);
-        let urls = own.iter().filter(|one| one.keyword.text == "url");
-        let pages: Vec<&Statement> = urls.flat_map(|one| one.block.iter().flatten()).collect();
-        self.unserved(Block::Http, own);
+        self.unserved(Block::Checker, common);
         self.unserved(Block::Url, pages);
+    }
+
+    fn hosts<'s>(
+        &mut self,
+        nested: impl Iterator<Item = &'s Statement>,
+        common: &mut Vec<&'s Statement>,
+    ) {
+        let (idle, rest): (Vec<_>, Vec<_>) = nested.partition(|one| {
+            let name = one.keyword.text.as_str();
+            let known = keywords::find(Block::Checker, name).is_some();
+            known && (!CONNECTION.contains(&name) || name == "connect_timeout")
+        });
+        self.idle("host", &idle);
+        common.extend(rest);
+    }
+
+    /// Keywords that do nothing in this block, and may elsewhere.
+    fn idle(&mut self, block: &str, lines: &[&Statement]) {
+        let mut seen: Vec<&str> = Vec::new();
+        for one in lines {
+            let name = one.keyword.text.as_str();
+            if seen.contains(&name) {
+                continue;
+            }
+            seen.push(name);
+            let same = lines.iter().filter(|other| other.keyword.text == name);
+            let places: Vec<Pos> = same.map(|other| other.keyword.at).collect();
+            let others = others(&places);
+            let (why, hint) = match (block, name) {
+                (_, "nb_get_retry") => {
+                    let value = one.arguments.first().map_or("1", |word| word.text.as_str());
+                    (
+                        ", as in keepalived 2: it belongs in HTTP_GET",
+                        format!("retry {value}, if that is meant"),
+                    )
+                }
+                ("host", _) => (": the check has it", "write it in SMTP_CHECK".to_owned()),
+                ("PING_CHECK", _) => (": an echo has no port", "remove it".to_owned()),
+                (_, _) => (", as in keepalived", "remove it".to_owned()),
+            };
+            let message = format!("`{name}` has no effect in {block}{why}{others}");
+            self.report.warn(places[0], message, &hint);
+        }
     }
 
     /// Whether the statement is one of those that a block may say for the checks within it.
     pub(super) fn time(&mut self, one: &Statement, least_retry: u32, times: &mut Times) -> bool {
-        let range = |range: std::ops::RangeInclusive<u32>| timer(*range.start(), *range.end());
-        match one.keyword.text.as_str() {
+        let (slot, range, wanted) = match one.keyword.text.as_str() {
             "delay_loop" => {
-                let read = range(checks::DELAY_LOOP_MS);
-                if let Some(value) = self.value(one, "0.01 to 86400 seconds", read) {
-                    self.set(one, &mut times.delay_loop_ms, value);
-                }
+                (&mut times.delay_loop_ms, checks::DELAY_LOOP_MS, "0.01 to 86400 seconds")
             }
             "connect_timeout" => {
-                let read = range(checks::CONNECT_TIMEOUT_MS);
-                if let Some(value) = self.value(one, "0.001 to 3600 seconds", read) {
-                    self.set(one, &mut times.connect_timeout_ms, value);
-                }
+                (&mut times.connect_timeout_ms, checks::CONNECT_TIMEOUT_MS, "0.001 to 3600 seconds")
             }
-            "delay_before_retry" => {
-                let read = range(checks::DELAY_BEFORE_RETRY_MS);
-                if let Some(value) = self.value(one, "0 to 86400 seconds", read) {
-                    self.set(one, &mut times.delay_before_retry_ms, value);
-                }
+            "delay_before_retry" => (
+                &mut times.delay_before_retry_ms,
+                checks::DELAY_BEFORE_RETRY_MS,
+                "0 to 86400 seconds",
+            ),
+            "warmup" => (&mut times.warmup_ms, checks::WARMUP_MS, "0 to 86400 seconds"),
+            "retry" => {
+                self.retry(one, least_retry, times);
+                return true;
             }
-            "retry" => self.retry(one, least_retry, times),
             _ => return false,
+        };
+        if let Some(value) = self.value(one, wanted, timer(*range.start(), *range.end())) {
+            self.set(one, slot, value);
         }
         true
     }
 
-    fn retry(&mut self, one: &Statement, least: u32, times: &mut Times) {
+    pub(super) fn retry(&mut self, one: &Statement, least: u32, times: &mut Times) {
         let most = *checks::RETRY.end();
         if let Some(value) = self.value(one, &format!("{least} to {most}"), number(least, most)) {
             self.set(one, &mut times.retry, value);
         }
     }
 
-    /// `target` is where the real server is checked unless the block says otherwise.
     pub(super) fn checker(
         &mut self,
         one: &Statement,
         kind: Kind,
-        outer: &Times,
-        target: SocketAddr,
+        around: &Around<'_>,
     ) -> Option<Checker> {
-        let (mut times, mut alpha) = (Times::default(), false);
-        let (mut ip, mut port, mut urls, mut host) = (None, None, Vec::new(), None);
-        let lines = self.block(one)?;
-        self.repeated(lines, &["url"]);
-        for line in lines {
-            if self.is_placeholder(line) || self.time(line, 0, &mut times) {
-                continue;
+        let mut lines = self.lines(one, kind)?;
+        let what = match kind {
+            Kind::Tcp => CheckKind::Tcp,
+            Kind::Ping => CheckKind::Ping,
+            Kind::Http => CheckKind::Http(self.http(&mut lines)?),
+            Kind::Smtp => CheckKind::Smtp(self.smtp(&mut lines, around.target)),
+            Kind::Dns => CheckKind::Dns(self.dns(&mut lines)),
+            Kind::Udp => CheckKind::Udp(self.udp(&mut lines)),
+            Kind::Misc => CheckKind::Misc(self.misc(&mut lines, around.draft)?),
+            Kind::File => CheckKind::File(self.file(&mut lines)?),
+        };
+        let Lines { way, times, places, alpha, log_all_failures, .. } = lines;
+        let times = match kind {
+            // Of what is said outside, nothing is its, but when it is looked at.
+            Kind::File => {
+                let delay_loop_ms = around.times.delay_loop_ms.clone();
+                Times { delay_loop_ms, ..Times::default() }
             }
-            match (line.keyword.text.as_str(), kind) {
-                ("alpha", _) => alpha = self.flag(line).is_some_and(|flag| flag.value),
-                ("connect_ip", _) => {
-                    let read = |text: &str| text.parse::<IpAddr>().ok();
-                    ip = self.value(line, "an address", read);
-                }
-                ("connect_port", _) => port = self.value(line, "1 to 65535", number(1, 65535)),
-                ("nb_get_retry", Kind::Http) => self.retry(line, 0, &mut times),
-                ("virtualhost", Kind::Http) => host = self.argument(line).map(|w| w.text.clone()),
-                ("url", Kind::Http) => urls.extend(self.url(line)),
-                _ => {}
-            }
-        }
-        if kind == Kind::Http && urls.is_empty() {
-            let message = "HTTP_GET without a url is ignored, as in keepalived";
-            self.report.warn(one.keyword.at, message, "url { path / }");
-            return None;
-        }
-        for url in &mut urls {
-            url.virtualhost = url.virtualhost.take().or_else(|| host.clone());
-        }
-        let connect = SocketAddr::new(
-            ip.map_or(target.ip(), |ip| ip.value),
-            port.map_or(target.port(), |port| port.value),
-        );
-        let times = times.within(outer);
-        let defaults = checks::defaults(kind);
+            Kind::Tcp
+            | Kind::Http
+            | Kind::Smtp
+            | Kind::Dns
+            | Kind::Udp
+            | Kind::Ping
+            | Kind::Misc => times.within(around.times),
+        };
         let or = |time: Option<At<u32>>, default| time.map_or(default, |time| time.value);
+        let every = or(times.delay_loop_ms, checks::default_delay_loop_ms());
+        let defaults = checks::defaults(what, every);
         let check = Check {
-            kind: match kind {
-                Kind::Tcp => CheckKind::Tcp,
-                Kind::Http => CheckKind::Http { urls },
-            },
-            connect: Some(connect),
-            delay_loop_ms: or(times.delay_loop_ms, defaults.delay_loop_ms),
+            connect: Some(way.connect(around.target)),
+            source: way.source,
             connect_timeout_ms: or(times.connect_timeout_ms, defaults.connect_timeout_ms),
             retry: or(times.retry, defaults.retry),
             delay_before_retry_ms: or(times.delay_before_retry_ms, defaults.delay_before_retry_ms),
+            warmup_ms: times.warmup_ms.map(|warmup| warmup.value),
+            log_all_failures: log_all_failures.unwrap_or(around.draft.log_all_failures),
+            ..defaults
         };
-        Some(Checker { check, alpha, at: one.keyword.at })
+        Some(Checker { check, alpha, at: one.keyword.at, places })
     }
 
-    fn url(&mut self, one: &Statement) -> Option<Url> {
-        let mut path = None;
-        let mut url = Url { path: String::new(), status_code: Vec::new(), virtualhost: None };
-        let lines = self.block(one)?;
-        // The codes of several lines are added up.
-        self.repeated(lines, &["status_code"]);
-        for line in lines {
-            if self.is_placeholder(line) {
+    fn lines<'s>(&mut self, one: &'s Statement, kind: Kind) -> Option<Lines<'s>> {
+        let mut lines = Lines {
+            one,
+            own: Vec::new(),
+            way: Way::default(),
+            times: Times::default(),
+            places: Vec::new(),
+            alpha: None,
+            log_all_failures: None,
+        };
+        let block = self.block(one)?;
+        self.repeated(block, &["url", "host"]);
+        for line in block {
+            let name = line.keyword.text.as_str();
+            let idle = keywords::find(Block::Checker, name).is_some() && !is_common(kind, name);
+            if self.is_placeholder(line) || idle {
                 continue;
             }
-            match line.keyword.text.as_str() {
-                "path" => path = self.argument(line).map(|word| word.text.clone()),
-                "virtualhost" => {
-                    url.virtualhost = self.argument(line).map(|word| word.text.clone());
-                }
-                "status_code" => {
-                    for word in &line.arguments {
-                        match checks::status_codes(&word.text) {
-                            Some(range) => url.status_code.push(range),
-                            None => {
-                                let message = format!("status_code {:?} is no code", word.text);
-                                let hint = "100 to 999, or a range such as 200-299";
-                                self.report.error(word.at, message, hint);
-                            }
-                        }
+            if self.time(line, 0, &mut lines.times) {
+                let setting = if name == "retry" { name.to_owned() } else { format!("{name}_ms") };
+                lines.place(&[&setting], line.keyword.at);
+            } else if let Some(setting) = self.way(line, &mut lines.way) {
+                lines.place(&[setting], line.keyword.at);
+            } else {
+                match name {
+                    "alpha" => lines.alpha = self.flag(line).map(|flag| flag.value),
+                    "log_all_failures" => {
+                        lines.log_all_failures = self.flag(line).map(|flag| flag.value);
                     }
+                    _ => lines.own.push(line),
                 }
-                _ => {}
             }
         }
-        let Some(path) = path else {
-            let message = "a url without a path is ignored, as in keepalived";
-            self.report.warn(one.keyword.at, message, "path /");
-            return None;
+        Some(lines)
+    }
+
+    /// The setting that a line about the connection is in the document.
+    pub(super) fn way(&mut self, line: &Statement, way: &mut Way) -> Option<&'static str> {
+        let address = |text: &str| text.parse::<IpAddr>().ok();
+        let setting = match line.keyword.text.as_str() {
+            "connect_ip" => {
+                way.ip = self.value(line, "an address", address).map(|ip| ip.value);
+                "connect"
+            }
+            "connect_port" => {
+                let port = self.value(line, "1 to 65535", number(1, 65535));
+                way.port = port.map(|port| port.value);
+                "connect"
+            }
+            "bindto" => {
+                way.source.bindto = self.value(line, "an address", address).map(|ip| ip.value);
+                "bindto"
+            }
+            "bind_port" => {
+                let port = self.value(line, "1 to 65535", number(1, 65535));
+                way.source.bind_port = port.map(|port| port.value);
+                "bind_port"
+            }
+            "bind_if" => {
+                way.source.bind_if = self.argument(line).map(|word| word.text.clone());
+                "bind_if"
+            }
+            "fwmark" => {
+                let mark = self.value(line, "a number", number(0, u32::MAX));
+                way.source.fwmark = mark.map(|mark| mark.value);
+                "fwmark"
+            }
+            _ => return None,
         };
-        Some(Url { path, ..url })
+        Some(setting)
     }
 }

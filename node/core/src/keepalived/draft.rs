@@ -17,6 +17,8 @@ use super::server::Server;
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) times: Times,
+    /// The file's, of checks that say nothing.
+    pub(super) log_all_failures: bool,
     pub(super) weight: Option<At<u16>>,
     pub(super) family: Option<At<Family>>,
     pub(super) protocol: Option<At<Protocol>>,

@@ -1,75 +1,88 @@
 //! Includes, `$NAME` definitions, `@id` conditions and `~SEQ`/`~LST` generators: all that happens
 //! to lines before they are words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::Source;
+use super::generate;
+use super::include::{self, Includes};
 use super::lex::{self, Char, Pos, Report};
-
-/// Hands over the files that an `include` names.
-pub trait Includes {
-    /// Name and text of every file that `pattern` (a glob, relative to the directory of `from`)
-    /// matches, sorted by name. An error says why they can't be had.
-    ///
-    /// # Errors
-    /// Where no file matches, or one can't be read.
-    fn include(&self, from: &str, pattern: &str) -> Result<Vec<(String, String)>, String>;
-}
-
-/// For texts that came without their files.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoIncludes;
-
-impl Includes for NoIncludes {
-    fn include(&self, _from: &str, _pattern: &str) -> Result<Vec<(String, String)>, String> {
-        Err("no other file came with this text".to_owned())
-    }
-}
 
 /// Levels of include, of definitions in definitions and of generators in generators.
 const MAX_DEPTH: usize = 32;
 /// Characters after expansion: a generator must not eat the machine.
-const MAX_CHARS: usize = 4 << 20;
-const MAX_GENERATED: usize = 70_000;
+const MAX_CHARS: usize = 6 << 20;
 const MAX_SUBSTITUTIONS: usize = 1000;
-/// Lines looked at: definitions of definitions may multiply without leaving a character.
-const MAX_LINES: usize = 1 << 20;
+/// Characters looked at on the way there. Definitions of definitions, generators of nothing and
+/// files of comments may multiply without leaving a character.
+const MAX_WORK: usize = 128 << 20;
+/// What a line takes on top of its characters, in those.
+const LINE_WORK: usize = 64;
+/// Characters of one line, with what was put into it.
+const MAX_LINE: usize = 1 << 20;
+/// Characters of a name between braces: no keepalived has a use for more.
+const MAX_NAME: usize = 255;
 
-/// Reads `text` with everything it includes. `id` is what `@id` lines are compared with.
+/// Reads the text of `source` with everything it includes. `nodes` are those that are imported
+/// with it.
 pub(super) fn expand(
-    file: &str,
-    text: &str,
-    id: Option<&str>,
+    source: &Source<'_>,
+    nodes: &BTreeSet<&str>,
     includes: &dyn Includes,
     report: &mut Report,
 ) -> Vec<Char> {
+    let Source { node: id, file, text } = *source;
     let definitions = BTreeMap::new();
-    let (open, out) = (None, Vec::new());
-    let mut expander =
-        Expander { id, includes, report, definitions, open, out, lines: 0, full: false };
-    expander.file(file, text, 0);
-    expander.out
+    let mut expander = Expander {
+        id,
+        nodes,
+        includes,
+        report,
+        definitions,
+        open: None,
+        out: Vec::new(),
+        defined: 0,
+        work: 0,
+        full: false,
+    };
+    expander.file(file, text, Pos::default(), 0);
+    // Half of it would be blamed for what the other half has.
+    if expander.full { Vec::new() } else { expander.out }
 }
 
 struct Expander<'a> {
+    /// What `@id` lines are compared with.
     id: Option<&'a str>,
+    nodes: &'a BTreeSet<&'a str>,
     includes: &'a dyn Includes,
     report: &'a mut Report,
     definitions: BTreeMap<String, Vec<Char>>,
     /// A definition of several lines that has not ended.
     open: Option<(String, Vec<Char>)>,
     out: Vec<Char>,
-    lines: usize,
+    /// Characters that the definitions hold.
+    defined: usize,
+    work: usize,
+    /// A limit was passed, and said to be: nothing more is looked at.
     full: bool,
 }
 
 impl Expander<'_> {
-    fn file(&mut self, name: &str, text: &str, depth: usize) {
+    /// `from` is where the file is named.
+    fn file(&mut self, name: &str, text: &str, from: Pos, depth: usize) {
+        if !self.work(from, text.len()) {
+            return;
+        }
         let file = self.report.open(name);
         let directory = name.rsplit_once('/').map_or(".", |(directory, _)| directory);
         let at = Pos { file, line: 1, column: 1 };
         let outer = self.definitions.insert("_PWD".to_owned(), chars(directory, at));
-        for line in lex::lines(file, text) {
-            self.line(line, depth);
+        for line in lex::lines(file, text, self.report) {
+            // A comment in a definition of several lines is no line of it, and does not end it.
+            if self.open.is_some() && trimmed(&line.chars).is_empty() && !line.blank {
+                continue;
+            }
+            self.line(line.chars, depth);
         }
         if let Some(outer) = outer {
             self.definitions.insert("_PWD".to_owned(), outer);
@@ -77,7 +90,8 @@ impl Expander<'_> {
     }
 
     fn line(&mut self, line: Vec<Char>, depth: usize) {
-        if self.full {
+        let at = line.first().map(|first| first.at).unwrap_or_default();
+        if !self.work(at, line.len() + LINE_WORK) {
             return;
         }
         if let Some((name, mut value)) = self.open.take() {
@@ -87,23 +101,15 @@ impl Expander<'_> {
                 value.extend(body.last().or(line.last()).map(|last| Char { c: '\n', ..*last }));
                 self.open = Some((name, value));
             } else {
-                self.definitions.insert(name, value);
+                self.keep(name, value, at);
             }
             return;
         }
         let line = trimmed(&line);
         let Some(first) = line.first() else { return self.put(line) };
-        self.lines += 1;
-        if self.lines > MAX_LINES {
-            self.full = true;
-            return self.report.error(first.at, "the configuration expands without end", "");
-        }
         if depth > MAX_DEPTH {
             let hint = "a file includes itself, or a definition contains itself";
             return self.report.error(first.at, "this is nested too deep", hint);
-        }
-        if self.is_include(line, depth) {
-            return;
         }
         self.statement(line.to_vec(), depth);
     }
@@ -114,6 +120,9 @@ impl Expander<'_> {
         for _ in 0..MAX_SUBSTITUTIONS {
             let text = trimmed(&line);
             let Some(first) = text.first() else { return self.put(&[]) };
+            if !self.work(first.at, text.len()) {
+                return;
+            }
             if first.c == '@' {
                 match self.condition(text) {
                     Some(rest) => line = rest,
@@ -133,12 +142,15 @@ impl Expander<'_> {
                     return;
                 }
                 line = joined;
+            } else if let Some(named) = include::parse(text) {
+                return self.include(text, &named, depth);
             } else {
-                let text = text.to_vec();
+                let text = self.uncontinued(text).to_vec();
                 return self.put(&text);
             }
-            if line.len() > MAX_CHARS {
-                break;
+            if line.len() > MAX_LINE {
+                let message = format!("the line grows to more than {MAX_LINE} characters");
+                return self.report.error(line[0].at, message, "a definition contains itself");
             }
         }
         if let Some(first) = line.first() {
@@ -151,41 +163,59 @@ impl Expander<'_> {
         let at = self.out.last().map(|last| last.at).unwrap_or_default();
         self.out.push(Char { c: '\n', at });
         if self.out.len() > MAX_CHARS {
-            self.full = true;
-            self.report.error(at, "the configuration expands to more than 4 Mi characters", "");
+            let message = format!("the configuration expands to more than {MAX_CHARS} characters");
+            self.stop(at, &message);
         }
     }
 
-    fn is_include(&mut self, line: &[Char], depth: usize) -> bool {
-        let text: String = line.iter().map(|one| one.c).collect();
-        let Some((keyword, pattern)) = text.split_once(char::is_whitespace) else { return false };
-        let names = ["include", "includer", "includem", "includew", "includeb", "includea"];
-        if !names.contains(&keyword) {
-            return false;
+    /// Whether so many more characters may be looked at.
+    fn work(&mut self, at: Pos, characters: usize) -> bool {
+        self.work = self.work.saturating_add(characters);
+        if self.work > MAX_WORK {
+            self.stop(at, "the configuration expands without end");
         }
-        let at = line[0].at;
-        let pattern = pattern.trim().trim_matches('"');
-        let from = self.report.name(at.file).to_owned();
-        match self.includes.include(&from, pattern) {
-            Ok(files) => {
-                if files.is_empty() {
-                    let message = format!("nothing matches `{keyword} {pattern}`");
-                    self.report.warn(at, message, "");
-                }
-                for (name, text) in files {
-                    if depth >= MAX_DEPTH {
-                        self.report.error(at, "includes are nested too deep", "");
-                        break;
-                    }
-                    self.file(&name, &text, depth + 1);
-                }
+        !self.full
+    }
+
+    fn stop(&mut self, at: Pos, message: &str) {
+        if !self.full {
+            self.full = true;
+            self.report.error(at, message, "fewer includes, definitions and generators");
+        }
+    }
+
+    fn keep(&mut self, name: String, value: Vec<Char>, at: Pos) {
+        self.defined += value.len();
+        if let Some(before) = self.definitions.insert(name, value) {
+            self.defined = self.defined.saturating_sub(before.len());
+        }
+        if self.defined > MAX_CHARS {
+            self.stop(at, &format!("the definitions hold more than {MAX_CHARS} characters"));
+        }
+    }
+
+    /// Only a definition goes on in the next line.
+    fn uncontinued<'l>(&mut self, line: &'l [Char]) -> &'l [Char] {
+        let backslashes = line.iter().rev().take_while(|one| one.c == '\\').count();
+        let Some((last, rest)) = line.split_last().filter(|_| backslashes % 2 == 1) else {
+            return line;
+        };
+        let message = "a `\\` at the end of a line means nothing outside a definition";
+        self.report.warn(last.at, message, "write the statement in one line");
+        trimmed(rest)
+    }
+
+    fn include(&mut self, line: &[Char], named: &(String, String), depth: usize) {
+        for (name, text) in include::files(line, named, self.includes, self.report) {
+            if depth >= MAX_DEPTH {
+                let hint = "does a file include itself?";
+                return self.report.error(line[0].at, "includes are nested too deep", hint);
             }
-            Err(why) => {
-                let message = format!("`{keyword} {pattern}` can't be read: {why}");
-                self.report.error(at, message, "paste the file in, or remove the line");
+            self.file(&name, &text, line[0].at, depth + 1);
+            if self.full {
+                return;
             }
         }
-        true
     }
 
     /// `@id rest` and `@^id rest`: the rest, if it counts here.
@@ -204,16 +234,30 @@ impl Expander<'_> {
             );
             return None;
         };
+        if !self.nodes.contains(wanted) {
+            let counts = if negative { "counts for all of them" } else { "is for none of them" };
+            let nodes: Vec<&str> = self.nodes.iter().copied().collect();
+            self.report.warn(
+                line[0].at,
+                format!(
+                    "`@{word}` names no node that is imported ({}): the line {counts}",
+                    nodes.join(", ")
+                ),
+                &format!("correct the name, or import that node too: {wanted}=FILE"),
+            );
+        }
         ((id == wanted) != negative).then(|| line[end..].to_vec())
     }
 
     fn define(&mut self, name: String, value: &[Char]) {
         let (more, body) = continued(value);
-        let body = trimmed(body).to_vec();
+        let mut body = trimmed(body).to_vec();
         if more {
+            body.extend(body.last().map(|last| Char { c: '\n', ..*last }));
             self.open = Some((name, body));
         } else {
-            self.definitions.insert(name, body);
+            let at = value.first().map(|first| first.at).unwrap_or_default();
+            self.keep(name, body, at);
         }
     }
 
@@ -223,11 +267,14 @@ impl Expander<'_> {
         for (start, dollar) in dollars {
             let rest = &line[start + 1..];
             let (name, end) = if rest.first().is_some_and(|one| one.c == '{') {
-                let Some(close) = rest.iter().position(|one| one.c == '}') else { continue };
+                let mut near = rest.iter().take(MAX_NAME);
+                let Some(close) = near.position(|one| one.c == '}') else { continue };
                 (&rest[1..close], start + close + 2)
             } else {
-                let length = rest.iter().take_while(|one| is_name(one.c)).count();
-                if rest.get(length).is_some_and(|one| !one.c.is_whitespace()) {
+                let near = rest.iter().take(MAX_NAME);
+                let length = near.take_while(|one| is_name(one.c)).count();
+                let ends = |one: &Char| one.c.is_whitespace() || one.c == ',' || one.c == ')';
+                if !rest.get(length).is_none_or(ends) {
                     continue;
                 }
                 (&rest[..length], start + 1 + length)
@@ -247,7 +294,14 @@ impl Expander<'_> {
         match name.split_whitespace().next()? {
             "_HASH" => Some(chars("#", at)),
             "_BANG" => Some(chars("!", at)),
-            "_INSTANCE" => self.id.map(|id| chars(id, at)),
+            "_INSTANCE" => Some(self.id.map_or_else(
+                || {
+                    let message = "${_INSTANCE} depends on the node, and no node was named";
+                    self.report.error(at, message, "leasehold import NODE=FILE ...");
+                    Vec::new()
+                },
+                |id| chars(id, at),
+            )),
             "_RANDOM" | "_ENV" => {
                 let message = format!("${{{name}}} is another value on every machine");
                 self.report.error(at, message, "write the value");
@@ -271,98 +325,31 @@ impl Expander<'_> {
         let mut header = line[open..=close].to_vec();
         for _ in 0..MAX_SUBSTITUTIONS {
             let Some((start, end, value)) = self.substitution(&header) else { break };
+            if header.len() > MAX_LINE || !self.work(at, header.len() + value.len()) {
+                break;
+            }
             header = [&header[..start], &value, &header[end..]].concat();
         }
         let text: String = header[1..header.len() - 1].iter().map(|one| one.c).collect();
         let kind: String = line[..open].iter().map(|one| one.c).collect();
-        let rounds = match kind.trim() {
-            "~SEQ" => sequence(&text, false),
-            "~SEQx" => sequence(&text, true),
-            "~LST" => list(&text),
-            _ => None,
-        };
-        let Some(rounds) = rounds else {
-            let message = format!("`{kind}({text})` is no generator");
-            let hint = "~SEQ(NAME, start, step, end) or ~LST(NAME, a, b, ...)";
-            return self.report.error(at, message, hint);
+        let rounds = match generate::rounds(kind.trim(), &text) {
+            Ok(rounds) => rounds,
+            Err(why) => {
+                let message = format!("`{kind}({text})` is no generator: {why}");
+                let hint = "~SEQ(NAME, start, step, end) or ~LST(NAME, a, b, ...)";
+                return self.report.error(at, message, hint);
+            }
         };
         for round in rounds {
             for (name, value) in round {
-                self.definitions.insert(name, chars(&value, at));
+                self.keep(name, chars(&value, at), at);
+            }
+            if self.full {
+                return;
             }
             self.line(line[close + 1..].to_vec(), depth + 1);
         }
     }
-}
-
-type Round = Vec<(String, String)>;
-
-fn sequence(text: &str, hex: bool) -> Option<Vec<Round>> {
-    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    let (name, numbers) = parts.split_first()?;
-    let numbers: Option<Vec<i64>> = numbers.iter().map(|one| number(one)).collect();
-    let (start, step, end) = match numbers?.as_slice() {
-        [end] => (end.signum(), end.signum(), *end),
-        [start, end] => (*start, if end < start { -1 } else { 1 }, *end),
-        [start, step, end] => (*start, *step, *end),
-        _ => return None,
-    };
-    if step == 0 {
-        return None;
-    }
-    let mut rounds = Vec::new();
-    let mut value = start;
-    while if step > 0 { value <= end } else { value >= end } {
-        let text = if hex { format!("{value:x}") } else { value.to_string() };
-        rounds.push(vec![((*name).to_owned(), text)]);
-        value = value.checked_add(step)?;
-        if rounds.len() > MAX_GENERATED {
-            return None;
-        }
-    }
-    Some(rounds)
-}
-
-fn number(text: &str) -> Option<i64> {
-    let (text, negative) = match text.strip_prefix('-') {
-        Some(rest) => (rest, true),
-        None => (text, false),
-    };
-    let value = match text.strip_prefix("0x") {
-        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
-        None => text.parse().ok()?,
-    };
-    Some(if negative { -value } else { value })
-}
-
-fn list(text: &str) -> Option<Vec<Round>> {
-    let items = split_list(text);
-    let (names, values) = items.split_first()?;
-    let round = |value: &Vec<String>| {
-        (value.len() == names.len())
-            .then(|| names.iter().cloned().zip(value.iter().cloned()).collect())
-    };
-    values.iter().map(round).collect()
-}
-
-/// `{A, B}, {1, 2}` or `A, 1, 2`: each item with its parts.
-fn split_list(text: &str) -> Vec<Vec<String>> {
-    let mut items = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (item, after) = match rest.strip_prefix('{') {
-            Some(inner) => inner.split_once('}').unwrap_or((inner, "")),
-            None => rest.split_once(',').map_or((rest, ""), |(item, after)| (item, after)),
-        };
-        let parts: Vec<String> = if rest.starts_with('{') {
-            item.split(',').map(|part| part.trim().to_owned()).collect()
-        } else {
-            vec![item.trim().to_owned()]
-        };
-        items.push(parts);
-        rest = after.trim_start().trim_start_matches(',').trim_start();
-    }
-    items
 }
 
 /// `$NAME=value` at the beginning of a line.

@@ -1,5 +1,6 @@
 //! `virtual_server_group`: addresses, ranges and firewall marks.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use leasehold_model::{Family, Fwmark, GroupEntry};
@@ -22,15 +23,19 @@ const RANGES: &str = "for example 10.0.0.1, 10.0.0.1-9, 10.0.0.1-10.0.0.9 or 10.
 impl Lower<'_> {
     pub(super) fn groups(&mut self, statements: &[Statement], file: &mut File) {
         let name = "virtual_server_group";
+        let mut firsts: BTreeMap<String, Pos> = BTreeMap::new();
         for one in statements.iter().filter(|one| one.keyword.text == name) {
             let Some(group) = self.group(one) else { continue };
-            match file.groups.iter().find(|first| first.name == group.name) {
+            match firsts.get(&group.name) {
                 Some(first) => {
-                    let first = self.report.place(first.at);
+                    let first = self.report.place(*first);
                     let message = format!("{name} {} is defined at {first} already", group.name);
                     self.report.error(group.at, message, "names are unique: rename one");
                 }
-                None => file.groups.push(group),
+                None => {
+                    firsts.insert(group.name.clone(), group.at);
+                    file.groups.push(group);
+                }
             }
         }
     }
@@ -45,7 +50,7 @@ impl Lower<'_> {
     }
 
     /// The name in front of a block.
-    fn title<'s>(&mut self, one: &'s Statement) -> Option<&'s Word> {
+    pub(super) fn title<'s>(&mut self, one: &'s Statement) -> Option<&'s Word> {
         if let Some(extra) = one.arguments.get(1) {
             let message = format!("{:?} after the name is ignored", extra.text);
             self.report.warn(extra.at, message, "one word");

@@ -1,7 +1,8 @@
 //! Every node's file to one configuration. keepalived's nodes never compare theirs; here a
 //! difference that would have split them is an error that names both places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use leasehold_model::{Candidate, Config, Instance, Vip};
 
@@ -9,22 +10,23 @@ use super::lex::{Pos, Report};
 use super::lower::{At, File, Router};
 use super::vip::Address;
 use crate::diagnostic::Places;
+use crate::document::canonical;
+use crate::placement::OWNER;
 
-/// The priority of a router that owns the addresses (RFC 9568, 5.2.4).
-const OWNER: u8 = 255;
-
-type Files<'a> = [(Option<&'a str>, File)];
+pub(super) type Files<'a> = [(Option<&'a str>, File)];
 
 /// One node's version of an instance.
 #[derive(Clone, Copy)]
-struct Member<'a> {
-    node: Option<&'a str>,
-    router: &'a Router,
+pub(super) struct Member<'a> {
+    pub(super) node: Option<&'a str>,
+    pub(super) router: &'a Router,
 }
 
 pub(super) fn merge(files: &Files<'_>, report: &mut Report) -> (Config, Places) {
     let mut merge = Merge { report, config: Config::default(), places: Places::default() };
+    merge.same_global(files);
     merge.global(files);
+    merge.tracked(files);
     let mut members: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
     for (node, file) in files {
         for router in &file.routers {
@@ -36,13 +38,19 @@ pub(super) fn merge(files: &Files<'_>, report: &mut Report) -> (Config, Places) 
         merge.absent(files, name, members);
         merge.instance(name, members);
     }
+    if members.keys().any(|name| !merge.config.instances.contains_key(*name)) {
+        // Who is in a group, and what is tracked, can't be told while an instance can't be read.
+        for section in ["sync_group", "script", "process", "file"] {
+            merge.places.put_unread(&[section]);
+        }
+    }
     (merge.config, merge.places)
 }
 
-struct Merge<'a> {
-    report: &'a mut Report,
-    config: Config,
-    places: Places,
+pub(super) struct Merge<'a> {
+    pub(super) report: &'a mut Report,
+    pub(super) config: Config,
+    pub(super) places: Places,
 }
 
 impl Merge<'_> {
@@ -63,7 +71,7 @@ impl Merge<'_> {
                 }
             }
             match (group, &file.mcast_group4) {
-                (Some(first), Some(own)) => self.same("vrrp_mcast_group4", first, own),
+                (Some(first), Some(own)) => self.same_value("vrrp_mcast_group4", first, own),
                 (None, Some(own)) => {
                     self.note(&["global", "vrrp_mcast_group4"], own.at);
                     group = Some(own);
@@ -77,15 +85,20 @@ impl Merge<'_> {
     /// keepalived finds a router's other half by its number; the names may differ. Here the name
     /// is what a lease is called by.
     fn one_name_per_router(&mut self, members: &BTreeMap<&str, Vec<Member<'_>>>) {
-        let mut seen: BTreeMap<u8, Vec<Member<'_>>> = BTreeMap::new();
+        let mut seen: BTreeMap<(u8, IpAddr), Vec<Member<'_>>> = BTreeMap::new();
         for member in members.values().flatten() {
             let Some(vrid) = &member.router.virtual_router_id else { continue };
-            let others = seen.entry(vrid.value).or_default();
-            let twin = others.iter().find(|other| {
-                other.node != member.node
-                    && other.router.name != member.router.name
-                    && other.router.shares_address(member.router)
-            });
+            let addresses = member.router.addresses.iter().map(|one| one.value.address);
+            let addresses: BTreeSet<IpAddr> = addresses.collect();
+            let mut twin: Option<Member<'_>> = None;
+            for address in addresses {
+                let others = seen.entry((vrid.value, address)).or_default();
+                twin = twin.or_else(|| others.iter().find(|one| one.is_twin_of(member)).copied());
+                // Two of a node are enough: one of them has another name than whoever comes.
+                if others.iter().filter(|one| one.node == member.node).count() < 2 {
+                    others.push(*member);
+                }
+            }
             if let Some(twin) = twin {
                 let first = self.report.place(twin.router.at);
                 self.report.error(
@@ -97,7 +110,6 @@ impl Merge<'_> {
                     "give it one name in every file",
                 );
             }
-            others.push(*member);
         }
     }
 
@@ -129,20 +141,21 @@ impl Merge<'_> {
             return;
         }
         let mut instance = Instance {
-            virtual_router_id: vrid.value,
-            interface: interface.value.clone(),
-            priority: None,
             advert_int_ms: first.advert_int_ms.as_ref().map_or(1000, |every| every.value),
             authentication: first.authentication.as_ref().map(|auth| auth.value.clone()),
-            preempt: true,
-            preempt_delay_ms: 0,
-            virtual_ipaddress: first.vips(&interface.value),
-            directors: BTreeMap::new(),
+            virtual_router_id: vrid.value,
+            interface: interface.value.clone(),
+            virtual_ipaddress: first.vips(&interface.value, &first.addresses),
+            virtual_ipaddress_excluded: first.vips(&interface.value, &first.excluded),
+            ..first.alike(&interface.value)
         };
         self.preemption(members, &mut instance);
+        self.peers(members, &mut instance);
         for member in members {
             self.candidate(name, *member, &mut instance);
         }
+        self.notify(members, &mut instance);
+        canonical::instance(&mut instance);
         self.note_instance(name, first);
         self.config.instances.insert(name.to_owned(), instance);
     }
@@ -165,7 +178,12 @@ impl Merge<'_> {
         }
         self.note(&["instance", name, "director", node], at);
         let interface = interface.map(|own| own.value.clone());
-        let candidate = Candidate { priority: Some(priority), interface };
+        if let Some(source) = &member.router.source {
+            self.note(&["instance", name, "director", node, "src_ip"], source.at);
+        }
+        let src_ip = member.router.source();
+        let candidate =
+            Candidate { priority: Some(priority), interface, src_ip, ..Candidate::default() };
         instance.directors.insert(node.to_owned(), candidate);
     }
 
@@ -215,7 +233,7 @@ impl Merge<'_> {
     /// What would have made two masters, or adverts that nobody accepts.
     fn agree(&mut self, first: &Router, other: &Router) {
         if let (Some(first), Some(other)) = (&first.virtual_router_id, &other.virtual_router_id) {
-            self.same("virtual_router_id", first, other);
+            self.same_value("virtual_router_id", first, other);
         }
         let every = |router: &Router| match &router.advert_int_ms {
             Some(every) => every.clone(),
@@ -240,24 +258,31 @@ impl Merge<'_> {
             let message = format!("authentication of {} differs from {place}", first.name);
             self.report.error(at(other), message, "the same on every node, or none");
         }
-        self.same_addresses(first, other);
+        self.same_rest(first, other);
+        let lists = |router: &Router| [router.addresses.clone(), router.excluded.clone()];
+        let words = ["virtual_ipaddress", "virtual_ipaddress_excluded"];
+        for ((word, mine), theirs) in words.iter().zip(lists(first)).zip(lists(other)) {
+            self.same_addresses(word, (first, &mine), (other, &theirs));
+        }
     }
 
-    fn same_addresses(&mut self, first: &Router, other: &Router) {
+    fn same_addresses(
+        &mut self,
+        word: &str,
+        (first, mine): (&Router, &[At<Address>]),
+        (other, theirs): (&Router, &[At<Address>]),
+    ) {
         let base = first.interface_name();
-        let [mine, theirs] = [first, other].map(|router| {
-            let vips = router.vips(base);
-            let located = vips.into_iter().zip(router.addresses.iter().map(|one| one.at));
-            located.collect::<Vec<(Vip, Pos)>>()
-        });
-        let find = |all: &[(Vip, Pos)], vip: &Vip| {
-            all.iter().find(|(one, _)| one.address == vip.address).cloned()
+        let located = |router: &Router, all: &[At<Address>]| -> Vec<(Vip, Pos)> {
+            router.vips(base, all).into_iter().zip(all.iter().map(|one| one.at)).collect()
         };
+        let (mine, theirs) = (located(first, mine), located(other, theirs));
+        let (here, there) = (by_address(&mine), by_address(&theirs));
         for (vip, at) in &theirs {
-            match find(&mine, vip) {
-                None => self.missing(vip, *at, first),
-                Some((own, first_at)) if own != *vip => {
-                    let place = self.report.place(first_at);
+            match here.get(&vip.address) {
+                None => self.missing(word, vip, *at, first),
+                Some((own, first_at)) if own != vip => {
+                    let place = self.report.place(*first_at);
                     self.report.error(
                         *at,
                         format!(
@@ -272,35 +297,40 @@ impl Merge<'_> {
             }
         }
         for (vip, at) in &mine {
-            if find(&theirs, vip).is_none() {
-                self.missing(vip, *at, other);
+            if !there.contains_key(&vip.address) {
+                self.missing(word, vip, *at, other);
             }
         }
     }
 
-    fn missing(&mut self, vip: &Vip, at: Pos, other: &Router) {
+    fn missing(&mut self, word: &str, vip: &Vip, at: Pos, other: &Router) {
         let place = self.report.place(other.at);
         self.report.error(
             at,
             format!("{} is missing in vrrp_instance {} at {place}", vip.address, other.name),
-            "the same virtual_ipaddress on every node",
+            &format!("the same {word} on every node"),
         );
     }
 
-    fn same<T: PartialEq + std::fmt::Display>(&mut self, name: &str, first: &At<T>, other: &At<T>) {
+    fn same_value<T: PartialEq + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        first: &At<T>,
+        other: &At<T>,
+    ) {
         if first.value != other.value {
             let (mine, theirs) = (first.value.to_string(), other.value.to_string());
             self.differ(name, &mine, first.at, &theirs, other.at);
         }
     }
 
-    fn differ(&mut self, name: &str, mine: &str, first: Pos, theirs: &str, other: Pos) {
+    pub(super) fn differ(&mut self, name: &str, mine: &str, first: Pos, theirs: &str, other: Pos) {
         let place = self.report.place(first);
         let message = format!("{name} is {theirs} here and {mine} at {place}");
         self.report.error(other, message, "the same on every node");
     }
 
-    fn note(&mut self, path: &[&str], at: Pos) {
+    pub(super) fn note(&mut self, path: &[&str], at: Pos) {
         self.places.put(path, self.report.place(at));
     }
 
@@ -311,6 +341,7 @@ impl Merge<'_> {
             ("interface", router.interface.as_ref().map(|one| one.at)),
             ("advert_int_ms", router.advert_int_ms.as_ref().map(|one| one.at)),
             ("authentication", router.authentication.as_ref().map(|one| one.at)),
+            ("version", router.version.as_ref().map(|one| one.at)),
             ("preempt_delay_ms", router.preempt_delay_ms.as_ref().map(|one| one.at)),
         ];
         for (field, at) in fields {
@@ -318,9 +349,33 @@ impl Merge<'_> {
                 self.note(&["instance", name, field], at);
             }
         }
-        for (index, vip) in router.addresses.iter().enumerate() {
-            self.note(&["instance", name, "virtual_ipaddress", &index.to_string()], vip.at);
+        let lists = [
+            ("virtual_ipaddress", &router.addresses),
+            ("virtual_ipaddress_excluded", &router.excluded),
+        ];
+        for (list, vips) in lists {
+            for (index, vip) in vips.iter().enumerate() {
+                self.note(&["instance", name, list, &index.to_string()], vip.at);
+            }
         }
+        for (setting, at) in &router.rest.places {
+            self.note_setting(&["instance", name], setting, *at);
+        }
+    }
+}
+
+/// Of those that share an address, the first.
+fn by_address(all: &[(Vip, Pos)]) -> BTreeMap<IpAddr, &(Vip, Pos)> {
+    let mut found = BTreeMap::new();
+    for one in all {
+        found.entry(one.0.address).or_insert(one);
+    }
+    found
+}
+
+impl Member<'_> {
+    fn is_twin_of(&self, other: &Self) -> bool {
+        self.node != other.node && self.router.name != other.router.name
     }
 }
 
@@ -353,18 +408,12 @@ impl Router {
         self.priority.as_ref().map_or(default, |priority| priority.value)
     }
 
-    fn interface_name(&self) -> &str {
+    pub(super) fn interface_name(&self) -> &str {
         self.interface.as_ref().map_or("", |interface| &interface.value)
     }
 
-    fn shares_address(&self, other: &Self) -> bool {
-        let mine = self.addresses.iter().map(|one| one.value.address);
-        let theirs = || other.addresses.iter().map(|one| one.value.address);
-        mine.into_iter().any(|address| theirs().any(|one| one == address))
-    }
-
     /// The VIPs as a node would have them whose interface is called `base`.
-    fn vips(&self, base: &str) -> Vec<Vip> {
+    fn vips(&self, base: &str, all: &[At<Address>]) -> Vec<Vip> {
         let own = self.interface_name();
         let vip = |one: &At<Address>| {
             let Address { address, prefix, dev, label, broadcast, scope } = one.value.clone();
@@ -375,6 +424,6 @@ impl Router {
             });
             Vip { address, prefix, dev, label, broadcast, scope }
         };
-        self.addresses.iter().map(vip).collect()
+        all.iter().map(vip).collect()
     }
 }

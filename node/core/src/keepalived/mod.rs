@@ -4,31 +4,45 @@
 //! what is served and reports the rest, `merge` makes one of many. Nothing is dropped without
 //! a diagnostic.
 
+mod alike;
 mod checker;
 mod docs;
 mod draft;
+mod escape;
 mod expand;
+mod generate;
 mod group;
+mod include;
 mod keywords;
 mod lex;
 mod lower;
 mod merge;
+mod notify;
+mod page;
 mod parse;
+mod pattern;
+mod probe;
 mod real;
 mod server;
+mod source;
 mod statement;
 mod sync;
+mod together;
+mod track;
 mod unite;
 mod vip;
+mod vrrp;
+mod write;
 
 use leasehold_model::Config;
 
-use crate::diagnostic::{self, Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place};
 use crate::document;
 
 pub use docs::to_markdown;
-pub use expand::{Includes, NoIncludes};
+pub use include::{Included, Includes, NoIncludes};
 pub use keywords::{Block, Keyword, Status, all as keywords};
+pub use write::{LeftOut, UnwritableNames, Written, to_keepalived};
 
 /// One keepalived.conf.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +67,7 @@ pub fn to_config(
 ) -> (Option<Config>, Vec<Diagnostic>) {
     let mut report = lex::Report::default();
     refuse_ambiguous(sources, &mut report);
+    let nodes = sources.iter().filter_map(|source| source.node).collect();
     let mut files = Vec::new();
     for source in sources {
         let Source { node, file, text } = *source;
@@ -62,18 +77,17 @@ pub fn to_config(
             report.diagnostics.push(error.hint("render it first"));
             continue;
         }
-        let chars = expand::expand(file, text, node, includes, &mut report);
+        let chars = expand::expand(source, &nodes, includes, &mut report);
         let tokens = lex::tokens(&chars, &mut report);
-        let statements = parse::parse(&tokens, &mut report);
+        drop(chars);
+        let statements = parse::parse(tokens, &mut report);
         files.push((node, lower::lower(&statements, &mut report)));
     }
     let (mut config, mut places) = merge::merge(&files, &mut report);
     unite::unite(&files, &mut config, &mut places, &mut report);
     let mut diagnostics = report.diagnostics;
     diagnostics.extend(document::located_faults(&config, &places));
-    diagnostic::sort(&mut diagnostics);
-    // A definition that is used again says again what is wrong with it.
-    diagnostics.dedup();
+    let diagnostics = diagnostics.sorted();
     let failed = diagnostics.iter().any(Diagnostic::is_error);
     ((!failed).then_some(config), diagnostics)
 }

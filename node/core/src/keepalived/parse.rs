@@ -14,18 +14,19 @@ pub(super) struct Statement {
 /// Far above any block of keepalived, far below what the stack holds.
 const MAX_DEPTH: usize = 32;
 
-pub(super) fn parse(tokens: &[Token], report: &mut Report) -> Vec<Statement> {
+pub(super) fn parse(tokens: Vec<Token>, report: &mut Report) -> Vec<Statement> {
     let mut parser = Parser { tokens, next: 0, report };
     let mut root = parser.statements(None, 0);
     // A brace too many: say so, and go on with what follows it.
-    while parser.next < tokens.len() {
+    while parser.next < parser.tokens.len() {
         root.extend(parser.statements(None, 0));
     }
     root
 }
 
 struct Parser<'a> {
-    tokens: &'a [Token],
+    /// Those before `next` were taken.
+    tokens: Vec<Token>,
     next: usize,
     report: &'a mut Report,
 }
@@ -34,20 +35,19 @@ impl Parser<'_> {
     /// Up to the brace that closes the block opened at `opened`, or to the end.
     fn statements(&mut self, opened: Option<(Pos, &str)>, depth: usize) -> Vec<Statement> {
         let mut statements = Vec::new();
-        while let Some(token) = self.tokens.get(self.next) {
-            self.next += 1;
+        while let Some(token) = self.take() {
             match token {
                 Token::Newline => {}
                 Token::Close(at) => {
                     if opened.is_none() {
                         let hint = "remove it, or look above for the `{` that is missing";
-                        self.report.error(*at, "this `}` closes nothing", hint);
+                        self.report.error(at, "this `}` closes nothing", hint);
                     }
                     return statements;
                 }
                 Token::Open(at) => {
-                    self.report.error(*at, "this `{` follows no keyword", "");
-                    self.block(*at, "", depth);
+                    self.report.error(at, "this `{` follows no keyword", "");
+                    self.block(at, "", depth);
                 }
                 Token::Word(keyword) => statements.push(self.statement(keyword, depth)),
             }
@@ -59,10 +59,17 @@ impl Parser<'_> {
         statements
     }
 
-    fn statement(&mut self, keyword: &Word, depth: usize) -> Statement {
+    fn take(&mut self) -> Option<Token> {
+        let token = self.tokens.get_mut(self.next)?;
+        self.next += 1;
+        Some(std::mem::replace(token, Token::Newline))
+    }
+
+    fn statement(&mut self, keyword: Word, depth: usize) -> Statement {
         let mut arguments = Vec::new();
-        while let Some(Token::Word(word)) = self.tokens.get(self.next) {
-            arguments.push(word.clone());
+        while let Some(Token::Word(word)) = self.tokens.get_mut(self.next) {
+            let empty = Word { text: String::new(), at: word.at, escaped: None, quoted: false };
+            arguments.push(std::mem::replace(word, empty));
             self.next += 1;
         }
         // The brace may stand on a later line.
@@ -76,7 +83,7 @@ impl Parser<'_> {
             }
             Some(Token::Word(_) | Token::Close(_) | Token::Newline) | None => None,
         };
-        Statement { keyword: keyword.clone(), arguments, block }
+        Statement { keyword, arguments, block }
     }
 
     fn block(&mut self, at: Pos, keyword: &str, depth: usize) -> Vec<Statement> {

@@ -4,27 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use leasehold_model::{Forward, RealServer, Script, Tunnel, TunnelChecksum, TunnelKind};
 
-use super::checker::{self, Times};
+use super::checker::{self, Around, CHECKERS, Times};
 use super::draft::Draft;
 use super::lex::{Pos, Word};
 use super::lower::{At, Lower};
 use super::parse::Statement;
 use super::statement::number;
 use crate::document::DEFAULT_GUE_PORT;
-
-/// A real server may have several of one kind.
-const CHECKERS: [&str; 10] = [
-    "TCP_CHECK",
-    "HTTP_GET",
-    "SSL_GET",
-    "SMTP_CHECK",
-    "DNS_CHECK",
-    "MISC_CHECK",
-    "PING_CHECK",
-    "UDP_CHECK",
-    "BFD_CHECK",
-    "FILE_CHECK",
-];
 
 /// A real server as one file has it.
 pub(super) struct Real {
@@ -33,7 +19,16 @@ pub(super) struct Real {
     pub(super) has_port: bool,
     pub(super) alpha: Option<bool>,
     pub(super) inhibit_on_failure: Option<bool>,
+    /// Of each check, whether it says so.
+    pub(super) check_alphas: Vec<Option<bool>>,
     pub(super) places: Vec<(Vec<String>, Pos)>,
+}
+
+impl Real {
+    /// Whether every check of it is to pass first, `outer` being what the virtual server says.
+    pub(super) fn is_alpha(&self, outer: bool) -> bool {
+        self.alpha.unwrap_or(outer) && self.check_alphas.iter().all(|said| *said != Some(false))
+    }
 }
 
 impl Lower<'_> {
@@ -53,6 +48,7 @@ impl Lower<'_> {
             has_port: own_port.is_some(),
             alpha: None,
             inhibit_on_failure: None,
+            check_alphas: Vec::new(),
             places: vec![(vec!["address".to_owned()], one.keyword.at)],
         };
         let mut times = Times::default();
@@ -67,21 +63,18 @@ impl Lower<'_> {
             }
         }
         let times = times.within(&draft.times);
-        let mut alphas = 0;
+        let around = Around { times: &times, draft, target: address };
         for line in lines {
             let Some(kind) = checker::kind_of(line) else { continue };
-            let Some(found) = self.checker(line, kind, &times, address) else { continue };
-            alphas += usize::from(found.alpha);
+            let Some(found) = self.checker(line, kind, &around) else { continue };
             let index = real.value.checks.len().to_string();
-            real.places.push((vec!["check".to_owned(), index], found.at));
-            real.value.checks.push(found.check);
-        }
-        if alphas > 0 {
-            real.alpha = real.alpha.or(Some(true));
-            if alphas < real.value.checks.len() {
-                let message = "alpha of one check counts for all checks of the real server";
-                self.report.warn(one.keyword.at, message, "alpha in the real_server says the same");
+            let path = vec!["check".to_owned(), index];
+            real.places.push((path.clone(), found.at));
+            for (inner, at) in found.places {
+                real.places.push((path.iter().cloned().chain(inner).collect(), at));
             }
+            real.value.checks.push(found.check);
+            real.check_alphas.push(found.alpha);
         }
         Some(real)
     }
@@ -107,6 +100,7 @@ impl Lower<'_> {
             "virtualhost" => {
                 real.value.virtualhost = self.argument(one).map(|word| word.text.clone());
             }
+            "smtp_alert" => real.value.smtp_alert = self.flag(one).map(|flag| flag.value),
             "notify_up" => real.value.notify_up = self.script(one),
             "notify_down" => real.value.notify_down = self.script(one),
             _ => return false,
@@ -192,14 +186,15 @@ impl Lower<'_> {
     }
 
     /// A quoted command may be followed by a user and a group; without quotes every word belongs
-    /// to the command.
+    /// to the command. Escapes are those of C, as keepalived has them in scripts.
     pub(super) fn script(&mut self, one: &Statement) -> Option<Script> {
         self.no_block(one);
-        let words: Vec<&str> = one.arguments.iter().map(|word| word.text.as_str()).collect();
-        let script = |command: &str, user: Option<&str>, group: Option<&str>| Script {
+        let words: Vec<String> = one.arguments.iter().map(Word::unescaped).collect();
+        let quoted = one.arguments.first().is_some_and(|word| word.quoted);
+        let script = |command: &str, user: Option<&String>, group: Option<&String>| Script {
             command: command.to_owned(),
-            user: user.map(str::to_owned),
-            group: group.map(str::to_owned),
+            user: user.cloned(),
+            group: group.cloned(),
         };
         match words.as_slice() {
             [] => {
@@ -207,8 +202,8 @@ impl Lower<'_> {
                 self.report.error(one.keyword.at, message, "the path of a program");
                 None
             }
-            [command, rest @ ..] if command.contains(' ') && rest.len() <= 2 => {
-                Some(script(command, rest.first().copied(), rest.get(1).copied()))
+            [command, rest @ ..] if (quoted || command.contains(' ')) && rest.len() <= 2 => {
+                Some(script(command, rest.first(), rest.get(1)))
             }
             words => Some(script(&words.join(" "), None, None)),
         }

@@ -1,10 +1,12 @@
 //! `virtual_server`: a service, how it is scheduled and its real servers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use leasehold_model::{Family, Fwmark, GroupEntry, Protocol, Scheduler, Service, VirtualServer};
 
 use super::draft::{DEFAULT_PERSISTENCE_S, Draft};
+use super::group::Group;
 use super::keywords::Block;
 use super::lex::Pos;
 use super::lower::{At, File, Lower};
@@ -13,6 +15,9 @@ use super::real::Real;
 use super::statement::number;
 use crate::document::MAX_LVS_TIMEOUT_S;
 use crate::document::canonical;
+
+/// The ports of groups, by their names.
+type Ports = BTreeMap<String, Option<u16>>;
 
 /// A virtual server as one node has it.
 #[derive(Debug)]
@@ -36,22 +41,27 @@ impl Lower<'_> {
         self.unserved(Block::VirtualServer, inside);
         self.unserved(Block::RealServer, reals.iter().copied());
         self.unserved_checks(&reals);
+        let ports: Ports = file.groups.iter().map(|one| (one.name.clone(), one.port())).collect();
+        let mut firsts = BTreeMap::new();
         for one in servers {
-            let Some(server) = self.server(one, file) else { continue };
+            let Some(server) = self.server(one, file, &ports) else { continue };
             let key = server.value.key();
-            match file.servers.iter().find(|first| first.value.key() == key) {
+            match firsts.get(&key) {
                 Some(first) => {
-                    let first = self.report.place(first.at);
+                    let first = self.report.place(*first);
                     let service = &server.value.service;
                     let message = format!("virtual_server {service} is defined at {first} already");
                     self.report.error(server.at, message, "remove one, or put them together");
                 }
-                None => file.servers.push(server),
+                None => {
+                    firsts.insert(key, server.at);
+                    file.servers.push(server);
+                }
             }
         }
     }
 
-    fn server(&mut self, one: &Statement, file: &File) -> Option<Server> {
+    fn server(&mut self, one: &Statement, file: &File, ports: &Ports) -> Option<Server> {
         let errors = self.report.errors;
         let service = self.service(one)?;
         let block = self.block(one)?;
@@ -62,13 +72,13 @@ impl Lower<'_> {
             places: Vec::new(),
             broken: false,
         };
-        let mut draft = Draft::default();
+        let mut draft = Draft { log_all_failures: file.log_all_failures, ..Draft::default() };
         for line in block.iter().filter(|line| line.keyword.text != "real_server") {
             if !self.is_placeholder(line) {
                 self.setting_of_server(line, &mut draft, &mut server);
             }
         }
-        let port = port_of(&server.value.service, file);
+        let port = port_of(&server.value.service, ports);
         self.put_together(&draft, &mut server, port.unwrap_or(0));
         let mut reals = Vec::new();
         for line in block.iter().filter(|line| line.keyword.text == "real_server") {
@@ -114,6 +124,11 @@ impl Lower<'_> {
             "inhibit_on_failure" => {
                 value.inhibit_on_failure = self.flag(one).is_some_and(|flag| flag.value);
             }
+            "ha_suspend" => {
+                self.no_block(one);
+                value.ha_suspend = true;
+            }
+            "smtp_alert" => value.smtp_alert = self.flag(one).map(|flag| flag.value),
             "ops" => value.ops = self.flag(one).is_some_and(|flag| flag.value),
             "virtualhost" => value.virtualhost = self.argument(one).map(|word| word.text.clone()),
             "quorum" => {
@@ -229,19 +244,23 @@ impl Lower<'_> {
 }
 
 /// The port that packets have when they come; none where they may have several.
-fn port_of(service: &Service, file: &File) -> Option<u16> {
+fn port_of(service: &Service, ports: &Ports) -> Option<u16> {
     match service {
         Service::Address(address) => Some(address.port()),
         Service::Fwmark(_) => None,
-        Service::Group(name) => {
-            let group = file.groups.iter().find(|group| group.name == *name)?;
-            let mut ports = group.entries.iter().map(|entry| match entry.value {
-                GroupEntry::Range { port, .. } => Some(port),
-                GroupEntry::Fwmark(_) => None,
-            });
-            let first = ports.next()??;
-            ports.all(|port| port == Some(first)).then_some(first)
-        }
+        Service::Group(name) => ports.get(name).copied().flatten(),
+    }
+}
+
+impl Group {
+    /// The port of all its entries, where they have one and the same.
+    fn port(&self) -> Option<u16> {
+        let mut ports = self.entries.iter().map(|entry| match entry.value {
+            GroupEntry::Range { port, .. } => Some(port),
+            GroupEntry::Fwmark(_) => None,
+        });
+        let first = ports.next()??;
+        ports.all(|port| port == Some(first)).then_some(first)
     }
 }
 
@@ -249,11 +268,15 @@ fn put_reals(reals: Vec<Real>, server: &mut Server) {
     let value = &mut server.value;
     let (alpha, inhibit) = (value.alpha, value.inhibit_on_failure);
     // What the virtual server says counts for all; one that says otherwise takes it back to each.
-    value.alpha = alpha && reals.iter().all(|real| real.alpha != Some(false));
+    value.alpha = alpha && reals.iter().all(|real| real.is_alpha(alpha));
     value.inhibit_on_failure =
         inhibit && reals.iter().all(|real| real.inhibit_on_failure != Some(false));
     for (index, mut real) in reals.into_iter().enumerate() {
-        real.value.alpha = real.alpha.unwrap_or(alpha);
+        let own = real.alpha.unwrap_or(alpha);
+        real.value.alpha = real.is_alpha(alpha);
+        for (check, said) in real.value.checks.iter_mut().zip(&real.check_alphas) {
+            check.alpha = said.unwrap_or(own);
+        }
         real.value.inhibit_on_failure = real.inhibit_on_failure.unwrap_or(inhibit);
         for (path, at) in real.places {
             let steps = ["real_server".to_owned(), index.to_string()].into_iter();

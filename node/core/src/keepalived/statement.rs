@@ -76,7 +76,7 @@ impl Lower<'_> {
         for one in block.iter().filter(|one| !may.contains(&one.keyword.text.as_str())) {
             let (name, at) = (one.keyword.text.as_str(), one.keyword.at);
             if let Some(line) = seen.insert(name, at.line)
-                && keywords::all().any(|known| known.name == name && known.status == Status::Served)
+                && keywords::is_served(name)
             {
                 let message = format!("{name} was given in line {line} already: this one counts");
                 self.report.warn(at, message, "remove one");
@@ -138,6 +138,10 @@ impl Lower<'_> {
             groups.entry(&one.keyword.text).or_default().push(one.keyword.at);
         }
         for (name, places) in groups {
+            if self.report.diagnostics.is_full_of_warnings() {
+                // One more says only that there are more.
+                return self.report.warn(places[0], "more without effect", "");
+            }
             let others = others(&places);
             let (message, hint) = match keywords::find(block, name) {
                 Some(known) => match known.status {
@@ -176,8 +180,16 @@ pub(super) fn others(places: &[Pos]) -> String {
     }
 }
 
-pub(super) fn is_value(one: &Statement, keyword: &str, value: &str) -> bool {
-    one.keyword.text == keyword && one.arguments.first().is_some_and(|word| word.text == value)
+/// Words as one line that is split into them again.
+pub(super) fn together(words: &[String]) -> String {
+    let quoted = words.iter().map(|text| {
+        let plain = |c: char| !c.is_whitespace() && !"\"'\\".contains(c);
+        if !text.is_empty() && text.chars().all(plain) {
+            return text.clone();
+        }
+        format!("'{}'", text.replace('\'', "'\\''"))
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn number<T: Copy + FromStr + PartialOrd>(
@@ -193,24 +205,44 @@ pub(super) fn timer(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
 
 /// Decimal seconds; what is finer than a millisecond is no number here.
 pub(super) fn milliseconds(text: &str) -> Option<u32> {
+    seconds(text, 3)
+}
+
+/// keepalived's own resolution.
+pub(super) fn microseconds(text: &str) -> Option<u32> {
+    seconds(text, 6)
+}
+
+/// Decimal seconds with up to so many decimals, in units of the last of them.
+fn seconds(text: &str, decimals: usize) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
     let fraction = fraction.trim_end_matches('0');
     if !digits(whole)
         || !digits(fraction)
-        || fraction.len() > 3
+        || fraction.len() > decimals
         || text.len() == text.matches('.').count()
     {
         return None;
     }
     let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let thousandths: u32 = format!("{fraction:0<3}").parse().ok()?;
-    whole.checked_mul(1000)?.checked_add(thousandths)
+    let parts: u32 = format!("{fraction:0<decimals$}").parse().ok()?;
+    whole.checked_mul(10u32.pow(u32::try_from(decimals).ok()?))?.checked_add(parts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pacing_is_in_microseconds() {
+        let cases =
+            [("0", Some(0)), ("0.001", Some(1000)), ("0.000001", Some(1)), ("1", Some(1_000_000))];
+        for (text, expected) in cases {
+            assert_eq!(microseconds(text), expected, "{text:?}");
+        }
+        assert_eq!(microseconds("0.0000001"), None);
+    }
 
     #[test]
     fn seconds_have_up_to_three_decimals() {

@@ -2,6 +2,7 @@
 //! holds a VIP serves the same, so a difference is an error that names both places.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use leasehold_model::{
     Config, Entrance, Family, GroupEntry, LvsTimeouts, RealServer, VirtualServer,
@@ -12,6 +13,7 @@ use super::group::Group;
 use super::lex::{Pos, Report};
 use super::lower::{At, File};
 use super::server::Server;
+use super::source;
 use super::sync::Sync;
 use crate::diagnostic::Places;
 use crate::document::{
@@ -135,8 +137,10 @@ impl Unite<'_> {
             if members.iter().any(|(_, server)| server.broken) {
                 continue;
             }
-            for (_, other) in &members[1..] {
-                self.same_server(first, other);
+            let servers: Vec<&Server> = members.iter().map(|(_, server)| *server).collect();
+            let values = source::without_own_addresses(&servers, self.report);
+            for (other, value) in servers.iter().zip(&values).skip(1) {
+                self.same_server((first, &values[0]), (other, value));
             }
             self.absent(files, members);
             let index = self.config.virtual_servers.len().to_string();
@@ -146,7 +150,7 @@ impl Unite<'_> {
                 let path: Vec<&str> = ["virtual_server", &index].into_iter().chain(path).collect();
                 self.note(&path, *at);
             }
-            let mut server = first.value.clone();
+            let Some(mut server) = values.into_iter().next() else { continue };
             self.home(first, &mut server);
             self.config.virtual_servers.push(server);
         }
@@ -165,9 +169,9 @@ impl Unite<'_> {
             return;
         }
         let entrances = document::entrances(self.config, server);
-        let home = |one: &Entrance| self.config.instance_for(server, *one);
-        let homes: BTreeSet<&str> = entrances.iter().filter_map(home).collect();
-        if entrances.iter().all(|one| home(one).is_some()) || homes.len() > 1 {
+        let at_home = self.config.homes().of_entrances(server, &entrances);
+        let homes: BTreeSet<&str> = at_home.iter().copied().flatten().collect();
+        if at_home.iter().all(Option::is_some) || homes.len() > 1 {
             return;
         }
         let family = entrances.first().map(|one| match one {
@@ -177,7 +181,9 @@ impl Unite<'_> {
         let mut like = self.config.instances.iter().filter(|(_, one)| {
             one.virtual_ipaddress.first().map(|vip| Family::of(vip.address)) == family
         });
-        let taken = homes.first().copied().or_else(|| like.next().map(|(name, _)| name.as_str()));
+        let any = || self.config.instances.keys().next().map(String::as_str);
+        let like = || like.next().map(|(name, _)| name.as_str());
+        let taken = homes.first().copied().or_else(like).or_else(any);
         let Some(name) = taken.map(str::to_owned) else { return };
         let service = &server.service;
         let message = format!("{service} tells no instance: the holder of {name} serves it");
@@ -199,34 +205,34 @@ impl Unite<'_> {
         }
     }
 
-    fn same_server(&mut self, first: &Server, other: &Server) {
-        let (mine, theirs) = (server_settings(&first.value), server_settings(&other.value));
-        let at = |server: &Server, name: &str| server.place(&[name]);
-        for (name, mine, theirs) in differences(&mine, &theirs) {
-            self.differ(name, &mine, at(first, name), &theirs, at(other, name));
+    /// Both as their files have them, and what of that is not a node's own.
+    fn same_server(
+        &mut self,
+        (first, mine): (&Server, &VirtualServer),
+        (other, theirs): (&Server, &VirtualServer),
+    ) {
+        let (of_first, of_other) = (Written::of(first), Written::of(other));
+        for (name, mine, theirs) in differences(&server_settings(mine), &server_settings(theirs)) {
+            self.differ(name, &mine, of_first.place(name), &theirs, of_other.place(name));
         }
-        let find = |server: &Server, real: &RealServer| {
-            let mut reals = server.value.real_servers.iter();
-            reals.position(|one| one.address == real.address)
-        };
-        for (index, real) in other.value.real_servers.iter().enumerate() {
-            let here = other.place_of_real(index, "address");
-            match find(first, real) {
-                None => self.missing(real, here, first),
-                Some(before) => {
-                    let mine = real_server_settings(&first.value.real_servers[before]);
+        let (here, there) = (by_address(mine), by_address(theirs));
+        for (index, real) in theirs.real_servers.iter().enumerate() {
+            match here.get(&real.address) {
+                None => self.missing(real, of_other.place_of_real(index, "address"), first),
+                Some(&before) => {
+                    let mine = real_server_settings(&mine.real_servers[before]);
                     for (name, mine, theirs) in differences(&mine, &real_server_settings(real)) {
-                        let first_at = first.place_of_real(before, name);
-                        let here = other.place_of_real(index, name);
+                        let first_at = of_first.place_of_real(before, name);
+                        let here = of_other.place_of_real(index, name);
                         let name = format!("{name} of {}", real.address);
                         self.differ(&name, &mine, first_at, &theirs, here);
                     }
                 }
             }
         }
-        for (index, real) in first.value.real_servers.iter().enumerate() {
-            if find(other, real).is_none() {
-                self.missing(real, first.place_of_real(index, "address"), other);
+        for (index, real) in mine.real_servers.iter().enumerate() {
+            if !there.contains_key(&real.address) {
+                self.missing(real, of_first.place_of_real(index, "address"), other);
             }
         }
     }
@@ -249,23 +255,51 @@ impl Unite<'_> {
     }
 }
 
-impl Server {
-    fn place(&self, path: &[&str]) -> Pos {
-        let found = self.places.iter().find(|(own, _)| own == path);
-        found.map_or(self.at, |(_, at)| *at)
+/// Where the settings of a server were written first.
+struct Written<'a> {
+    at: Pos,
+    places: BTreeMap<&'a [String], Pos>,
+}
+
+impl<'a> Written<'a> {
+    fn of(server: &'a Server) -> Self {
+        let mut places = BTreeMap::new();
+        for (path, at) in &server.places {
+            places.entry(path.as_slice()).or_insert(*at);
+        }
+        Self { at: server.at, places }
+    }
+
+    fn find(&self, path: &[&str]) -> Option<Pos> {
+        let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+        self.places.get(path.as_slice()).copied()
+    }
+
+    fn place(&self, setting: &str) -> Pos {
+        self.find(&[setting]).unwrap_or(self.at)
     }
 
     fn place_of_real(&self, index: usize, setting: &str) -> Pos {
         let index = index.to_string();
-        let exact = ["real_server", &index, setting];
-        let whole = ["real_server", &index, "address"];
-        let find = |path: &[&str]| self.places.iter().find(|(own, _)| own == path);
-        find(&exact).or_else(|| find(&whole)).map_or(self.at, |(_, at)| *at)
+        let exact = self.find(&["real_server", &index, setting]);
+        exact.or_else(|| self.find(&["real_server", &index, "address"])).unwrap_or(self.at)
     }
 }
 
+/// The number of each real server: of those that share an address, of the first.
+fn by_address(server: &VirtualServer) -> BTreeMap<SocketAddr, usize> {
+    let mut all = BTreeMap::new();
+    for (index, real) in server.real_servers.iter().enumerate() {
+        all.entry(real.address).or_insert(index);
+    }
+    all
+}
+
 /// The settings that are not the same, with both values.
-fn differences(mine: &[Setting], theirs: &[Setting]) -> Vec<(&'static str, String, String)> {
+pub(super) fn differences(
+    mine: &[Setting],
+    theirs: &[Setting],
+) -> Vec<(&'static str, String, String)> {
     let value = |all: &[Setting], name: &str| {
         let found = all.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
         // A list of several lines, on one.

@@ -1,5 +1,7 @@
 //! One line of `virtual_ipaddress`.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
 
 use leasehold_model::Scope;
@@ -23,7 +25,31 @@ pub(super) struct Address {
 /// Options that are followed by a value of their own.
 const WITH_VALUE: [&str; 4] = ["peer", "preferred_lft", "track_group", "metric"];
 
-pub(super) fn address(lower: &mut Lower<'_>, line: &Statement) -> Option<At<Address>> {
+/// The lines of a block. Of an address that is written again the first line counts, as in the
+/// kernel, which keepalived asks for both.
+pub(super) fn addresses(lower: &mut Lower<'_>, block: &Statement) -> Vec<At<Address>> {
+    let (mut all, mut lines) = (Vec::new(), BTreeMap::new());
+    for line in lower.block(block).unwrap_or_default() {
+        let Some(new) = address(lower, line) else { continue };
+        let address = new.value.address;
+        match lines.entry(address) {
+            Entry::Occupied(first) => {
+                let message = format!(
+                    "{address} is written again, and counts once, as in line {}",
+                    first.get()
+                );
+                lower.report.warn(new.at, message, "remove this line");
+            }
+            Entry::Vacant(first) => {
+                first.insert(new.at.line);
+                all.push(new);
+            }
+        }
+    }
+    all
+}
+
+fn address(lower: &mut Lower<'_>, line: &Statement) -> Option<At<Address>> {
     if line.block.is_some() {
         lower.report.error(line.keyword.at, "an address takes no { }", "remove the braces");
         return None;

@@ -13,11 +13,16 @@ use super::{Cause, Decision, Director, Placement, Slot};
 /// them: one that comes and goes should not take VIPs along.
 pub const BALANCE_AFTER: Duration = Duration::from_secs(10);
 
+/// How long a group stays free that was yielded.
+const YIELD_SETTLES: Duration = Duration::from_secs(1);
+
 /// Decides, and remembers since when each director could hold each group. A new leader begins
 /// with an empty memory: delays then count from its beginning.
 #[derive(Clone, Debug, Default)]
 pub struct Placer {
     tenure: BTreeMap<(GroupId, NodeId), Tenure>,
+    /// Groups that are free since they were yielded, and when that was first seen.
+    yielded: BTreeMap<GroupId, BootNanos>,
 }
 
 /// Since when a director has been eligible with at least its present fitness.
@@ -67,6 +72,12 @@ impl Placer {
             }
         }
         self.tenure = tenure;
+        let free = |slot: &&Slot<'_>| slot.holder.is_none() && slot.cause == Cause::Yielded;
+        let yielded = board.slots.iter().filter(free).map(|slot| {
+            let since = self.yielded.get(&slot.group).copied().unwrap_or(now);
+            (slot.group, since)
+        });
+        self.yielded = yielded.collect();
     }
 }
 
@@ -137,13 +148,13 @@ impl<'a> Board<'a> {
         slot: usize,
         among: impl Fn(NodeId, &Standing) -> bool,
     ) -> Option<NodeId> {
-        let Slot { pin, holder, .. } = self.slots[slot];
+        let Slot { pin, holder, .. } = &self.slots[slot];
         let candidates = self.candidates(slot).filter(|(node, standing)| among(*node, standing));
         let rank = |(node, standing): &(NodeId, &Standing)| {
             (
-                pin == Some(*node),
+                *pin == Some(*node),
                 standing.fitness(),
-                holder == Some(*node),
+                *holder == Some(*node),
                 Reverse(self.load(*node)),
                 *node != self.leader,
                 Reverse(*node),
@@ -186,6 +197,12 @@ impl Round<'_> {
     }
 
     fn grant(&mut self, index: usize, slot: &Slot<'_>) {
+        // Who was yielded to is not known before a director has said so.
+        if let Some(since) = self.placer.yielded.get(&slot.group)
+            && self.now.since(*since) < YIELD_SETTLES
+        {
+            return self.wake_at(Some(since.after(YIELD_SETTLES)));
+        }
         let Some(to) = self.board.best(index, |_, _| true) else { return };
         // Where a holder is still named, nobody said that it let go: it fell silent.
         let cause = if slot.holder.is_some() { Cause::Expired } else { slot.cause };
@@ -230,7 +247,7 @@ impl Round<'_> {
         {
             return Some((whole, Cause::Unserviceable));
         }
-        if !slot.instance.preempt {
+        if !slot.preempt() {
             return None;
         }
         let delay = preempt_delay(slot);
@@ -253,7 +270,7 @@ impl Round<'_> {
         for (index, slot) in self.board.slots.iter().enumerate() {
             let pinned = slot.pin.is_some_and(|pin| self.board.eligible(index, pin));
             let Some(holder) = slot.holder.filter(|_| !slot.over) else { continue };
-            if !slot.instance.preempt || pinned || !self.board.eligible(index, holder) {
+            if !slot.preempt() || pinned || !self.board.eligible(index, holder) {
                 continue;
             }
             let held_with = self.board.standing(index, holder).map(Standing::fitness);
@@ -292,7 +309,7 @@ impl Round<'_> {
 }
 
 fn preempt_delay(slot: &Slot<'_>) -> Duration {
-    Duration::from_millis(slot.instance.preempt_delay_ms.into())
+    Duration::from_millis(slot.preempt_delay_ms().into())
 }
 
 pub(super) enum Unfit {
@@ -306,7 +323,8 @@ pub(super) fn why_not(holder: &Standing) -> Option<Unfit> {
         Bar::Unheard => Unfit::Silent,
         Bar::Drained => Unfit::Because(Cause::Drained),
         Bar::Stopping => Unfit::Because(Cause::Stopped),
-        Bar::Witness | Bar::InterfaceDown(_) | Bar::Unable(_) => {
+        Bar::Yields(_) => Unfit::Because(Cause::Yielded),
+        Bar::Witness | Bar::InterfaceDown(_) | Bar::Fault(_) | Bar::Unable(_) => {
             Unfit::Because(Cause::Unserviceable)
         }
     };

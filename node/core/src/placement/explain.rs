@@ -73,8 +73,8 @@ impl Placer {
             cause: slot.cause,
             changed_ago_ms: ms(slot.changed_ago),
             pin: slot.pin.map(|pin| teller.name(pin)),
-            preempt: slot.instance.preempt,
-            preempt_delay_ms: slot.instance.preempt_delay_ms,
+            preempt: slot.preempt(),
+            preempt_delay_ms: slot.preempt_delay_ms(),
             parts: teller.parts(),
             next: teller.next(decision),
         })
@@ -129,6 +129,7 @@ impl Teller<'_> {
                     Cause::Drained => "the holder is drained",
                     Cause::Stopped => "the holder is stopping",
                     Cause::Unserviceable => "the holder can't serve it",
+                    Cause::Yielded => "the holder yields to a router from outside the cluster",
                     Cause::Preempted => "its priority is higher",
                     Cause::Balanced => "it holds less",
                     Cause::Created | Cause::Expired | Cause::DaemonDied => "nobody holds it",
@@ -176,7 +177,7 @@ impl Teller<'_> {
     /// Of the directors with a higher priority than the holder's: why they don't have it.
     fn challenge(&self, held_with: (bool, u8), holder: NodeId) -> Vec<String> {
         let pinned = self.slot.pin == Some(holder);
-        let delay = Duration::from_millis(self.slot.instance.preempt_delay_ms.into());
+        let delay = Duration::from_millis(self.slot.preempt_delay_ms().into());
         let all = self.board.directors.iter().zip(&self.board.standings[self.index]);
         let higher = all.filter(|(_, one)| one.eligible() && one.fitness() > held_with);
         let tell = |(director, one): (&Director<'_>, &Standing)| {
@@ -184,7 +185,7 @@ impl Teller<'_> {
             if pinned {
                 return format!("{name} has priority {priority}, but an operator moved it here");
             }
-            if !self.slot.instance.preempt {
+            if !self.slot.preempt() {
                 return format!("{name} has priority {priority}, but the instance has no preempt");
             }
             let since = self.placer.eligible_since(self.slot.group, director.node);
@@ -242,7 +243,7 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Standing { bars, configured, delta, effective, impaired } = &self.standing;
+        let Standing { bars, configured, delta, effective, foreign, impaired } = &self.standing;
         match (configured, delta) {
             (0, _) => f.write_str("spare")?,
             (_, 0) => write!(f, "priority {effective}")?,
@@ -250,6 +251,9 @@ impl fmt::Display for Part {
         }
         if self.holds {
             f.write_str(", holds it")?;
+        }
+        if let Some(foreign) = foreign {
+            write!(f, ", hears a router from outside the cluster: {foreign}")?;
         }
         if bars.is_empty() {
             let since = self.eligible_ms.map(|since| format!(" for {}", span(since)));

@@ -19,14 +19,18 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use leasehold_model::{BootNanos, Cause, Eligibility, GroupId, Instance, NodeId, Role};
+use leasehold_model::{
+    BootNanos, Cause, Eligibility, ForeignMaster, GroupId, Instance, NodeId, Role,
+};
 use serde::{Deserialize, Serialize};
 
 pub use decide::{BALANCE_AFTER, Placer, successor};
 pub use explain::{Explanation, Holding, Part};
-pub use standing::{Bar, Standing, standing};
+pub(crate) use standing::OWNER;
+pub use standing::{Bar, Standing, effective, standing};
 
 /// A member, and what it last said of itself.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +44,13 @@ pub struct Director<'a> {
 }
 
 /// What one lease covers, and where that is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Slot<'a> {
     pub group: GroupId,
+    /// The sync group's name, or the lone instance's.
     pub name: &'a str,
-    pub instance: &'a Instance,
+    /// Never empty.
+    pub members: Vec<(&'a str, &'a Instance)>,
     pub holder: Option<NodeId>,
     /// There is no lease, or it must have run out: it may be granted.
     pub over: bool,
@@ -56,6 +62,33 @@ pub struct Slot<'a> {
     pub cause: Cause,
     /// How long ago that was.
     pub changed_ago: Duration,
+    /// A router from outside the cluster that is to be yielded to, and its priority, as any
+    /// director hears it.
+    pub foreign: Option<(u8, IpAddr)>,
+}
+
+/// What to yield to, among what directors hear of these instances.
+#[must_use]
+pub fn foreign(directors: &[Director<'_>], members: &[(&str, &Instance)]) -> Option<(u8, IpAddr)> {
+    let yields = |(_, one): &&(&str, &Instance)| one.adverts.foreign_master == ForeignMaster::Yield;
+    let reports = || directors.iter().filter_map(|one| one.report);
+    let heard = members
+        .iter()
+        .filter(yields)
+        .flat_map(|(name, _)| reports().filter_map(|report| report.foreigners.get(*name)?.master));
+    heard.map(|(source, priority)| (priority, source)).max()
+}
+
+impl Slot<'_> {
+    /// A sync group is preempted where each of its instances may be.
+    pub(super) fn preempt(&self) -> bool {
+        self.members.iter().all(|(_, one)| one.preempt)
+    }
+
+    /// The longest that one of its instances asks for.
+    pub(super) fn preempt_delay_ms(&self) -> u32 {
+        self.members.iter().map(|(_, one)| one.preempt_delay_ms).max().unwrap_or(0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,15 @@
 //! How one director stands for one instance: whether it may hold it, and with what priority.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use leasehold_model::{Instance, Role};
+use leasehold_model::{ForeignMaster, Instance, Role};
 use serde::{Deserialize, Serialize};
 
 use super::{Director, Slot};
 
 /// The priority of an address owner (RFC 9568, 5.2.4). Tracking does not change it.
-const OWNER: u8 = 255;
+pub(crate) const OWNER: u8 = 255;
 
 /// What keeps a director from holding an instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub enum Bar {
     Drained,
     Stopping,
     InterfaceDown(String),
+    /// What it tracks for the instance says that it must not hold it.
+    Fault(String),
+    /// A router from outside the cluster has the addresses.
+    Yields(String),
     /// It took the instance over and could not serve it.
     Unable(String),
 }
@@ -34,6 +38,9 @@ pub struct Standing {
     pub delta: i16,
     /// What counts.
     pub effective: u8,
+    /// Who else speaks for it there, from outside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<String>,
     /// Why it can't serve all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impaired: Option<String>,
@@ -54,7 +61,6 @@ impl Standing {
 
 #[must_use]
 pub fn standing(director: &Director<'_>, slot: &Slot<'_>) -> Standing {
-    let configured = slot.instance.priority_of(director.name);
     let mut bars = Vec::new();
     if director.role == Role::Witness {
         bars.push(Bar::Witness);
@@ -62,27 +68,61 @@ pub fn standing(director: &Director<'_>, slot: &Slot<'_>) -> Standing {
     if director.drained {
         bars.push(Bar::Drained);
     }
-    let mut delta = 0;
-    let mut impaired = None;
+    let (mut impaired, mut foreign) = (None, None);
     match director.report {
         None => bars.push(Bar::Unheard),
         Some(report) => {
             if report.stopping {
                 bars.push(Bar::Stopping);
             }
-            let needed = interfaces(slot.instance, director.name);
+            let needed: BTreeSet<&str> =
+                slot.members.iter().flat_map(|(_, one)| interfaces(one, director.name)).collect();
             let down = needed.into_iter().filter(|name| !report.interfaces_up.contains(*name));
             bars.extend(down.map(|name| Bar::InterfaceDown(name.to_owned())));
-            bars.extend(report.unable.get(slot.name).cloned().map(Bar::Unable));
-            impaired = report.impaired.get(slot.name).cloned();
-            delta = report.priority_delta.get(slot.name).copied().unwrap_or(0);
+            let of = |map: &BTreeMap<String, String>| {
+                slot.members.iter().filter_map(|(name, _)| map.get(*name).cloned()).collect()
+            };
+            let (faults, unable): (Vec<_>, Vec<_>) = (of(&report.faults), of(&report.unable));
+            bars.extend(faults.into_iter().map(Bar::Fault));
+            // Where it has said nothing yet, it does not know of the instance.
+            let listens = |(name, one): &&(&str, &Instance)| {
+                one.adverts.foreign_master == ForeignMaster::Yield
+                    && report.foreigners.get(*name).is_none_or(|one| one.listens)
+            };
+            let listening = slot.members.iter().find(listens);
+            bars.extend(listening.map(|_| Bar::Yields("it still listens for one".to_owned())));
+            bars.extend(unable.into_iter().map(Bar::Unable));
+            impaired = of(&report.impaired).into_iter().next();
+            foreign = slot.members.iter().find_map(|(name, _)| {
+                let (address, priority) = report.foreigners.get(*name)?.master?;
+                Some(format!("{address} speaks for it with priority {priority}"))
+            });
         }
     }
-    Standing { bars, configured, delta, effective: effective(configured, delta), impaired }
+    let (effective, configured, delta) = priority(director, slot);
+    if let Some((priority, address)) = slot.foreign
+        && (priority >= effective || !slot.preempt())
+    {
+        bars.push(Bar::Yields(format!("{address} is master with priority {priority}")));
+    }
+    Standing { bars, configured, delta, effective, foreign, impaired }
+}
+
+/// That of the instance with the lowest: a sync group is as fit as its weakest member. What
+/// counts, what is configured, and what tracking adds or takes.
+fn priority(director: &Director<'_>, slot: &Slot<'_>) -> (u8, u8, i16) {
+    let of = |(name, instance): &(&str, &Instance)| {
+        let configured = instance.priority_of(director.name);
+        let delta = director.report.and_then(|report| report.priority_delta.get(*name));
+        let delta = delta.copied().unwrap_or(0);
+        (effective(configured, delta), configured, delta)
+    };
+    slot.members.iter().map(of).min().unwrap_or_default()
 }
 
 /// keepalived keeps what tracking makes of a priority within 1 and 254.
-fn effective(configured: u8, delta: i16) -> u8 {
+#[must_use]
+pub fn effective(configured: u8, delta: i16) -> u8 {
     match configured {
         0 | OWNER => configured,
         _ => {
@@ -95,9 +135,10 @@ fn effective(configured: u8, delta: i16) -> u8 {
 /// Where the VIPs live at the director, and where its adverts go out.
 fn interfaces<'a>(instance: &'a Instance, director: &'a str) -> BTreeSet<&'a str> {
     let own = instance.directors.get(director).and_then(|one| one.interface.as_deref());
-    let elsewhere = instance.virtual_ipaddress.iter().filter(|vip| vip.dev.is_some());
+    let elsewhere = instance.vips().filter(|vip| vip.dev.is_some());
     let elsewhere = elsewhere.map(|vip| instance.interface_of(vip, director));
-    elsewhere.chain([own.unwrap_or(&instance.interface)]).collect()
+    let primary = (!instance.dont_track_primary).then(|| own.unwrap_or(&instance.interface));
+    elsewhere.chain(primary).collect()
 }
 
 impl fmt::Display for Bar {
@@ -108,6 +149,8 @@ impl fmt::Display for Bar {
             Self::Drained => f.write_str("drained"),
             Self::Stopping => f.write_str("stopping"),
             Self::InterfaceDown(name) => write!(f, "interface {name} is down or missing"),
+            Self::Fault(why) => write!(f, "fault: {why}"),
+            Self::Yields(why) => write!(f, "it yields to a router from outside: {why}"),
             Self::Unable(why) => write!(f, "it could not serve it: {why}"),
         }
     }

@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use leasehold_model::{GroupId, NodeId, Role};
+use leasehold_model::{Foreigner, GroupId, NodeId, Role};
 
 use super::*;
 use world::World;
@@ -41,6 +41,88 @@ fn tracking_changes_the_priority_and_never_makes_a_spare() {
     let mut world = World::of(&[0, 5]);
     world.report(1).priority_delta.insert("web".to_owned(), 200);
     assert_eq!(world.decisions(), grant(2, Cause::Created));
+}
+
+/// Instances `web` and `inside`, held by ds1.
+fn synced() -> World {
+    let mut world = World::of(&[100, 90]);
+    let mut inside = world.groups[0].instance.clone();
+    inside.interface = "eth1".to_owned();
+    world.groups[0].partners.push(("inside".to_owned(), inside));
+    for node in [1, 2] {
+        world.report(node).interfaces_up.insert("eth1".to_owned());
+    }
+    world.held_by(1);
+    world
+}
+
+fn hears(world: &mut World, node: u64, priority: u8) {
+    let master = Some(([192, 0, 2, 9].into(), priority));
+    let heard = Foreigner { master, listens: false };
+    world.report(node).foreigners.insert("web".to_owned(), heard);
+}
+
+#[test]
+fn a_router_from_outside_that_one_director_hears_is_yielded_to_by_all() {
+    let mut world = World::of(&[100, 90]);
+    hears(&mut world, 2, 150);
+    assert_eq!(world.decisions(), grant(1, Cause::Created), "not where it is only told of");
+    world.groups[0].instance.adverts.foreign_master = ForeignMaster::Yield;
+    quiet(&mut world, 1);
+    assert_eq!(world.decisions(), vec![]);
+    assert!(world.explain().contains("192.0.2.9 is master with priority 150"));
+    quiet(&mut world, 2);
+    assert_eq!(world.decisions(), grant(1, Cause::Created));
+    world.report(1).foreigners.clear();
+    assert_eq!(world.decisions(), grant(2, Cause::Created), "one that has not said whom it hears");
+}
+
+fn quiet(world: &mut World, node: u64) {
+    let heard = Foreigner { master: None, listens: false };
+    world.report(node).foreigners.insert("web".to_owned(), heard);
+}
+
+#[test]
+fn a_lower_router_from_outside_is_preempted_where_that_is_allowed() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].instance.adverts.foreign_master = ForeignMaster::Yield;
+    hears(&mut world, 1, 95);
+    quiet(&mut world, 2);
+    assert_eq!(world.decisions(), grant(1, Cause::Created));
+    world.groups[0].instance.preempt = false;
+    assert_eq!(world.decisions(), vec![]);
+}
+
+#[test]
+fn what_was_yielded_stays_free_until_everybody_has_heard() {
+    let mut world = World::of(&[100, 90]);
+    world.groups[0].cause = Cause::Yielded;
+    assert_eq!(world.decisions(), vec![]);
+    world.wait(Duration::from_millis(900));
+    assert_eq!(world.place().wake, Some(world.now.after(Duration::from_millis(100))));
+    world.wait(Duration::from_millis(100));
+    assert_eq!(world.decisions(), grant(1, Cause::Yielded));
+}
+
+#[test]
+fn a_sync_group_moves_when_one_of_its_instances_must() {
+    let mut world = synced();
+    assert_eq!(world.decisions(), vec![]);
+    world.report(1).interfaces_up.remove("eth1");
+    assert_eq!(world.decisions(), handover(2, Cause::Unserviceable));
+    let mut world = synced();
+    world.report(1).faults.insert("inside".to_owned(), "script haproxy failed".to_owned());
+    assert_eq!(world.decisions(), handover(2, Cause::Unserviceable));
+    assert!(world.explain().contains("fault: script haproxy failed"), "{}", world.explain());
+}
+
+#[test]
+fn a_sync_group_is_as_fit_as_its_weakest_instance() {
+    let mut world = synced();
+    world.report(1).priority_delta.insert("inside".to_owned(), -20);
+    assert_eq!(world.decisions(), handover(2, Cause::Preempted));
+    world.groups[0].partners[0].1.preempt = false;
+    assert_eq!(world.decisions(), vec![], "one that may not be preempted holds the others");
 }
 
 #[test]

@@ -26,8 +26,11 @@ pub(crate) enum Refusal {
 /// Between attempts to settle what became of a proposal, while there is no quorum.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Between attempts of a leader that waits for its first acknowledgement.
+/// Between the first attempts of a leader that waits for its first acknowledgement, as a rule for
+/// some milliseconds.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
+/// Between the later ones: there may be no quorum, and other groups wait as this one does.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// What a proposal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub(super) enum Subject {
 /// A proposal that the log has answered.
 pub(super) struct Settled {
     pub(super) subject: Subject,
+    /// The epoch that the proposal ends, where a holder asked for that.
+    release: Option<(GroupId, Epoch)>,
     /// False where it may still be applied later: its group stays blocked until this node is
     /// elected again, which empties the blocks after everything older has been applied.
     pub(super) definite: bool,
@@ -51,6 +56,8 @@ pub(super) struct Settled {
 #[derive(Default)]
 pub(super) struct InFlight {
     subjects: Vec<Subject>,
+    /// What holders, who repeat themselves, gave up and nobody has answered yet.
+    releases: Vec<(GroupId, Epoch)>,
     tasks: JoinSet<Settled>,
 }
 
@@ -64,8 +71,26 @@ impl InFlight {
             || self.subjects.contains(&Subject::Asks(group))
     }
 
+    fn is_releasing(&self, group: GroupId, epoch: Epoch) -> bool {
+        self.releases.contains(&(group, epoch))
+    }
+
+    /// `work` proposes, and says whether the answer is definite.
+    fn begin(
+        &mut self,
+        subject: Subject,
+        release: Option<(GroupId, Epoch)>,
+        work: impl Future<Output = bool> + Send + 'static,
+    ) {
+        self.subjects.push(subject);
+        self.releases.extend(release);
+        self.tasks.spawn(async move { Settled { subject, release, definite: work.await } });
+    }
+
     pub(super) async fn next(&mut self) -> Option<Settled> {
         let settled = self.tasks.join_next().await?.ok()?;
+        // Asked again, even what is indefinite is proposed again.
+        self.releases.retain(|one| settled.release != Some(*one));
         // One of what was indefinite stays, as the block on its group does.
         if settled.definite
             && let Some(at) = self.subjects.iter().position(|one| *one == settled.subject)
@@ -130,6 +155,10 @@ impl Governor {
         cause: Cause,
         answer: Option<oneshot::Sender<Result<u64, Refusal>>>,
     ) {
+        if self.in_flight.is_releasing(group, epoch) {
+            // Dropping the answer tells the holder to ask again, unless the log tells it first.
+            return;
+        }
         let state = self.state.borrow().clone();
         if !state.is_held(group, epoch, from) {
             if state
@@ -152,7 +181,9 @@ impl Governor {
             self.node,
             group,
             from,
-        );
+        )
+        // Another of ours would only yield in its turn.
+        .filter(|_| cause != Cause::Yielded);
         let cause = match state.leases.get(&group) {
             // The handover said why; the holder only says that it obeyed.
             Some(lease) if lease.handover.is_some() => lease.cause,
@@ -193,10 +224,14 @@ impl Governor {
         if let Subject::Ends(group) = subject {
             self.grantor.block(group);
         }
-        self.in_flight.subjects.push(subject);
+        let release = if let Command::Release { group, epoch, .. } = &command {
+            Some((*group, *epoch))
+        } else {
+            None
+        };
         let group = self.group.clone();
         let (term, patience) = (self.leading.unwrap_or_default(), self.timing.ttl);
-        self.in_flight.tasks.spawn(async move {
+        self.in_flight.begin(subject, release, async move {
             let result = propose_in(&group, term, command, patience).await;
             let mut definite = result.as_ref().err().is_none_or(|error| error.is_definite());
             while !definite {
@@ -212,7 +247,7 @@ impl Governor {
                 // The holder gave up waiting for the answer; the log tells it all the same.
                 let _ = answer.send(told(result));
             }
-            Settled { subject, definite }
+            definite
         });
     }
 }
@@ -228,6 +263,7 @@ async fn propose_in(
 ) -> Result<Proposed, ProposeError> {
     let until = Instant::now() + patience;
     let mut leadership = group.leadership();
+    let mut pause = RETRY_PAUSE;
     loop {
         let result = group.propose_in(term, command.clone()).await;
         let leads = {
@@ -239,8 +275,13 @@ async fn propose_in(
             return result;
         }
         // Sooner where it loses the office for good.
-        let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
+        let _ = tokio::time::timeout(pause, leadership.changed()).await;
+        pause = longer(pause);
     }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(RETRY_PAUSE_MAX)
 }
 
 fn told(result: Result<Proposed, ProposeError>) -> Result<u64, Refusal> {
@@ -248,10 +289,44 @@ fn told(result: Result<Proposed, ProposeError>) -> Result<u64, Refusal> {
         Ok(proposed) => match proposed.outcome {
             Outcome::Stale => Err(Refusal::Stale),
             Outcome::Refused(why) => Err(Refusal::Failed(why)),
+            // Of what changes the configuration only, which is not proposed here.
+            Outcome::Conflict { in_force, .. } => {
+                Err(Refusal::Failed(format!("revision {in_force} is in force")))
+            }
             Outcome::Done | Outcome::Applied { .. } | Outcome::Admitted { .. } => {
                 Ok(proposed.index)
             }
         },
         Err(error) => Err(Refusal::Failed(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_without_a_quorum_asks_less_and_less_often() {
+        let pauses = std::iter::successors(Some(RETRY_PAUSE), |pause| Some(longer(*pause)));
+        let millis: Vec<_> = pauses.take(7).map(|pause| pause.as_millis()).collect();
+        assert_eq!(millis, [2, 4, 8, 16, 32, 50, 50]);
+    }
+
+    #[tokio::test]
+    async fn a_release_is_under_way_until_it_is_settled_either_way() {
+        let (group, epoch) = (GroupId(1), Epoch(7));
+        for definite in [true, false] {
+            let mut in_flight = InFlight::default();
+            let (answer, answered) = oneshot::channel();
+            let work = async { answered.await.expect("an answer") };
+            in_flight.begin(Subject::Ends(group), Some((group, epoch)), work);
+            assert!(in_flight.is_releasing(group, epoch));
+            assert!(!in_flight.is_releasing(group, Epoch(8)), "a later epoch is another's matter");
+            answer.send(definite).expect("it waits");
+            let settled = in_flight.next().await.expect("a proposal");
+            assert_eq!(settled.definite, definite);
+            assert!(!in_flight.is_releasing(group, epoch), "asked again, it is proposed again");
+            assert_eq!(in_flight.is_about(group), !definite);
+        }
     }
 }

@@ -43,6 +43,13 @@ pub enum Profile {
     Fast,
     /// For members that are tens of milliseconds apart.
     Wan,
+    /// For a LAN where a lease is fenced by the lifetime of its addresses, which the kernel
+    /// counts in seconds.
+    Lifetime,
+}
+
+impl Profile {
+    pub const ALL: [Self; 4] = [Self::Default, Self::Fast, Self::Wan, Self::Lifetime];
 }
 
 /// A setting that breaks a rule the protocol relies on.
@@ -55,7 +62,7 @@ pub struct UnsafeTiming {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no profile: use default, fast or wan")]
+#[error("{0:?} is no profile: use default, fast, wan or lifetime")]
 pub struct UnknownProfile(String);
 
 impl Timing {
@@ -93,7 +100,30 @@ impl Timing {
                 slack: ms(800),
                 max_clock_drift_ppm: 10_000,
             },
+            Profile::Lifetime => Self {
+                ttl: ms(6000),
+                renew_interval: ms(500),
+                heartbeat: ms(100),
+                election_min: ms(300),
+                election_max: ms(600),
+                margin: ms(100),
+                slack: ms(400),
+                max_clock_drift_ppm: 10_000,
+            },
         }
+    }
+
+    /// The profile that these are, if they are one's.
+    #[must_use]
+    pub fn name(&self) -> Option<Profile> {
+        Profile::ALL.into_iter().find(|profile| Self::profile(*profile) == *self)
+    }
+
+    /// How long a healthy holder may go without a confirmed renewal because a leader was lost.
+    #[must_use]
+    pub fn leader_loss(&self) -> Duration {
+        let detection = self.election_max.saturating_mul(2);
+        self.renew_interval.saturating_add(detection).saturating_add(self.slack)
     }
 
     /// The holder stops answering here, on its own clock. `sent` was read before the renewal
@@ -141,8 +171,7 @@ impl Timing {
         ] {
             demand(&mut broken, !value.is_zero(), setting, value, || "more than 0".to_owned());
         }
-        let detection = self.election_max.saturating_mul(2);
-        let least = self.renew_interval.saturating_add(detection).saturating_add(self.slack);
+        let least = self.leader_loss();
         // Else the loss of a leader costs healthy holders their leases.
         demand(&mut broken, self.ttl >= least, "ttl", self.ttl, || {
             format!("at least renew_interval + 2 * election_max + slack, {least:?}")
@@ -193,6 +222,7 @@ impl FromStr for Profile {
             "default" => Ok(Self::Default),
             "fast" => Ok(Self::Fast),
             "wan" => Ok(Self::Wan),
+            "lifetime" => Ok(Self::Lifetime),
             other => Err(UnknownProfile(other.to_owned())),
         }
     }
@@ -204,6 +234,7 @@ impl fmt::Display for Profile {
             Self::Default => "default",
             Self::Fast => "fast",
             Self::Wan => "wan",
+            Self::Lifetime => "lifetime",
         })
     }
 }

@@ -1,12 +1,14 @@
 //! One entry's effect.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use leasehold_model::{Config, Epoch, GroupId, NodeId, Revision, Role};
+use leasehold_model::{
+    Config, Epoch, GroupId, NodeId, Override, RealName, Revision, Role, VirtualServer,
+};
 
-use super::{Cause, Command, Entry, Lease, Member, Outcome, Retiring, State, Token};
+use super::{Cause, Command, Entry, Lease, Member, Note, Outcome, Retiring, Revised, State, Token};
 
 impl State {
     /// Applies the entry at `index`. Entries come in the order of the log, each once.
@@ -16,8 +18,8 @@ impl State {
         let at = entry.at_unix_ms;
         match &entry.command {
             Command::Found { cluster, name, address } => self.found(cluster, name, address),
-            Command::Apply { config, if_revision } => {
-                self.apply_config(index, at, config, *if_revision)
+            Command::Apply { config, if_revision, note } => {
+                self.apply_config(index, at, config, *if_revision, note.as_ref())
             }
             Command::Grant { group, holder, replaces, cause } => {
                 self.grant(index, at, *group, *holder, *replaces, *cause)
@@ -42,6 +44,7 @@ impl State {
             Command::Admit { token_hash, name, address } => {
                 self.admit(index, at, token_hash, name, address)
             }
+            Command::Override { real_server, word } => self.say(real_server, *word),
             Command::Remove { node } => self.remove(*node),
         }
     }
@@ -75,51 +78,68 @@ impl State {
         &mut self,
         index: u64,
         at: u64,
-        config: &Config,
+        config: &Arc<Config>,
         if_revision: Option<Revision>,
+        note: Option<&Note>,
     ) -> Outcome {
         if let Some(expected) = if_revision
             && expected != self.revision
         {
-            return Outcome::Refused(format!(
-                "the configuration is at revision {}, not {expected}: someone changed it meanwhile",
-                self.revision
-            ));
+            let Revised { revision: in_force, origin, .. } = self.in_force();
+            return Outcome::Conflict { expected, in_force, origin: origin.cloned() };
         }
-        if *config == *self.config {
+        if *config == self.config {
             return Outcome::Applied { revision: self.revision, changed: false };
         }
-        self.retire_departing(index, config);
-        self.groups.retain(|name, _| config.instances.contains_key(name));
+        let groups = self.groups_of(config);
+        self.retire_departing(index, config, &groups);
+        self.groups = groups;
         let kept: BTreeSet<GroupId> = self.groups.values().copied().collect();
         self.leases.retain(|group, _| kept.contains(group));
         self.pins.retain(|group, _| kept.contains(group));
-        for name in config.instances.keys() {
-            if !self.groups.contains_key(name) {
-                self.next_group += 1;
-                let group = GroupId(self.next_group);
-                self.groups.insert(name.clone(), group);
-                self.leases.insert(group, Lease { since_unix_ms: at, ..Lease::default() });
-            }
+        for group in kept {
+            let new = || Lease { since_unix_ms: at, ..Lease::default() };
+            self.leases.entry(group).or_insert_with(new);
         }
-        self.config = Arc::new(config.clone());
-        self.revision = Revision(index);
+        self.forget_overrides_of_removed(config);
+        self.revise(index, at, config, note);
         Outcome::Applied { revision: self.revision, changed: true }
+    }
+
+    /// The group of every instance in `next`. A group keeps its number, and with it its holder,
+    /// as long as one of its instances is in it.
+    fn groups_of(&mut self, next: &Config) -> BTreeMap<String, GroupId> {
+        let mut groups = BTreeMap::new();
+        let mut taken = BTreeSet::new();
+        for unit in next.units() {
+            let had = unit.members.iter().filter_map(|(name, _)| self.groups.get(*name));
+            let group = had.copied().find(|group| !taken.contains(group)).unwrap_or_else(|| {
+                self.next_group += 1;
+                GroupId(self.next_group)
+            });
+            taken.insert(group);
+            groups.extend(unit.members.iter().map(|(name, _)| ((*name).to_owned(), group)));
+        }
+        groups
     }
 
     /// Every address that `next` takes out of a group with a holder: that holder may answer for
     /// it until it is heard of again.
-    fn retire_departing(&mut self, index: u64, next: &Config) {
+    fn retire_departing(
+        &mut self,
+        index: u64,
+        next: &Config,
+        next_groups: &BTreeMap<String, GroupId>,
+    ) {
         for (name, instance) in &self.config.instances {
             let Some(group) = self.groups.get(name) else { continue };
             let Some(lease) = self.leases.get(group) else { continue };
             let Some(holder) = lease.holder else { continue };
-            let stays: BTreeSet<IpAddr> = next
-                .instances
-                .get(name)
-                .map(|one| one.virtual_ipaddress.iter().map(|vip| vip.address).collect())
-                .unwrap_or_default();
-            for vip in &instance.virtual_ipaddress {
+            let remaining =
+                next.instances.iter().filter(|(name, _)| next_groups.get(*name) == Some(group));
+            let stays: BTreeSet<IpAddr> =
+                remaining.flat_map(|(_, one)| one.vips().map(|vip| vip.address)).collect();
+            for vip in instance.vips() {
                 if !stays.contains(&vip.address) {
                     self.retiring.push(Retiring {
                         address: vip.address,
@@ -131,6 +151,34 @@ impl State {
                 }
             }
         }
+    }
+
+    /// A real server that comes back later is another one: nobody has said anything of it.
+    fn forget_overrides_of_removed(&mut self, next: &Config) {
+        if self.overrides.is_empty() {
+            return;
+        }
+        let servers: BTreeMap<_, &VirtualServer> =
+            next.virtual_servers.iter().map(|one| (one.key(), one)).collect();
+        let stays = |name: &RealName| {
+            let server = servers.get(&(name.service.clone(), name.protocol));
+            server.is_some_and(|one| one.real_servers.iter().any(|it| it.address == name.address))
+        };
+        if !self.overrides.keys().all(stays) {
+            Arc::make_mut(&mut self.overrides).retain(|name, _| stays(name));
+        }
+    }
+
+    fn say(&mut self, name: &RealName, word: Option<Override>) -> Outcome {
+        if self.config.real_server(name).is_none() {
+            return Outcome::Refused(format!("{name} was removed meanwhile"));
+        }
+        let overrides = Arc::make_mut(&mut self.overrides);
+        match word {
+            Some(word) => drop(overrides.insert(name.clone(), word)),
+            None => drop(overrides.remove(name)),
+        }
+        Outcome::Done
     }
 
     fn grant(

@@ -1,9 +1,11 @@
 //! The log entry: what may be proposed, and what came of it.
 
-use leasehold_model::{Config, Epoch, GroupId, NodeId, Revision, Role};
+use std::sync::Arc;
+
+use leasehold_model::{Config, Epoch, GroupId, NodeId, Override, RealName, Revision, Role};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Retiring};
+use super::{Cause, Note, Origin, Retiring};
 
 /// A [`Command`] and when its proposer's wall clock said it was. The time is for people to read
 /// and for tokens to expire by; no lease depends on it.
@@ -24,9 +26,13 @@ pub enum Command {
     },
     /// Replace the configuration; refused where `if_revision` is not the one in force.
     Apply {
-        config: Config,
+        /// Shared: the log's cache, whoever replicates it and the state have one copy.
+        config: Arc<Config>,
         #[serde(default)]
         if_revision: Option<Revision>,
+        /// Absent in what versions before it proposed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
     },
     /// Give the group to `holder`. A no-op unless `replaces` is still the group's epoch: the
     /// proposer judged that epoch over, and no other.
@@ -88,6 +94,13 @@ pub enum Command {
         name: String,
         address: String,
     },
+    /// The operator's word on a real server, or its end where there is none. Refused where the
+    /// configuration has no such real server.
+    Override {
+        real_server: RealName,
+        #[serde(default)]
+        word: Option<Override>,
+    },
     /// The node's certificate stops counting; what it held is reassigned when it must be over.
     Remove {
         node: NodeId,
@@ -106,6 +119,14 @@ pub enum Outcome {
     Admitted {
         node: NodeId,
         role: Role,
+    },
+    /// Another revision is in force than the proposer expected. Nothing changed.
+    Conflict {
+        expected: Revision,
+        in_force: Revision,
+        /// Of the one in force.
+        #[serde(default)]
+        origin: Option<Origin>,
     },
     /// It was about an epoch that had passed. Nothing changed.
     Stale,

@@ -5,6 +5,7 @@
 
 mod apply;
 mod command;
+mod history;
 mod lease;
 mod recover;
 mod view;
@@ -15,12 +16,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leasehold_model::{Config, GroupId, NodeId, Revision, Role};
+use leasehold_model::{Config, GroupId, NodeId, Overrides, Revision, Role, pairs};
 use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Entry, Outcome};
+pub use history::{
+    BYTES_KEPT, History, MESSAGE_MAX, NotKept, Note, Origin, REVISIONS_KEPT, Revised,
+};
 pub use lease::{Lease, Retiring};
 pub use leasehold_model::Cause;
+pub use recover::RECOVERY_GAP;
 pub use view::Held;
 
 /// Everything the group agrees on.
@@ -34,7 +39,11 @@ pub struct State {
     pub revision: Revision,
     /// Shared: a state is copied with every batch of entries, and this is the bulk of it.
     pub config: Arc<Config>,
-    /// The group of each instance in `config`.
+    /// Absent in what versions before it wrote; where it says nothing it is left out, so that
+    /// those can read this.
+    #[serde(default, skip_serializing_if = "nothing_noted")]
+    pub history: Arc<History>,
+    /// The group of each instance in `config`; those of a sync group share one.
     pub groups: BTreeMap<String, GroupId>,
     /// Numbers of groups are not reused: a late packet of an old group must not meet a new one.
     pub next_group: u32,
@@ -44,6 +53,10 @@ pub struct State {
     pub retiring: Vec<Retiring>,
     /// Where the operator moved a group to. Outranks priority until the group leaves that node.
     pub pins: BTreeMap<GroupId, NodeId>,
+    /// What operators say of real servers, each of which is in `config`. Absent in what versions
+    /// before it wrote; where there are none it is left out, so that those can read this.
+    #[serde(default, with = "pairs", skip_serializing_if = "none_said")]
+    pub overrides: Arc<Overrides>,
     /// Unused join tokens by the hex SHA-256 of their secret.
     pub tokens: BTreeMap<String, Token>,
 }
@@ -73,4 +86,12 @@ pub struct Token {
     pub role: Role,
     /// Milliseconds of the Unix epoch, by the clock of whoever proposes the admission.
     pub expires_unix_ms: u64,
+}
+
+fn none_said(overrides: &Arc<Overrides>) -> bool {
+    overrides.is_empty()
+}
+
+fn nothing_noted(history: &Arc<History>) -> bool {
+    history.is_empty()
 }

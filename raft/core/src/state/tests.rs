@@ -1,12 +1,19 @@
 //! What entries do to the state, one sentence each.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use std::net::IpAddr;
 
-use leasehold_model::{Config, Epoch, GroupId, Instance, NodeId, Revision, Role, Scope, Vip};
+use leasehold_model::{
+    Config, Epoch, GroupId, Instance, NodeId, Revision, Role, Scope, SyncGroup, Vip,
+};
 use proptest::prelude::*;
 
-use super::{Cause, Command, Entry, Outcome, Retiring, State};
+use super::recover::LOST;
+use super::{Cause, Command, Entry, Outcome, RECOVERY_GAP, Retiring, State};
+
+mod history;
+mod overrides;
 
 const A: NodeId = NodeId(1);
 const WEB: GroupId = GroupId(1);
@@ -29,7 +36,11 @@ impl Log {
     }
 
     fn configure(&mut self, of: &[(&str, &[&str])]) -> Outcome {
-        self.apply(Command::Apply { config: config(of), if_revision: None })
+        self.set(config(of))
+    }
+
+    fn set(&mut self, config: Config) -> Outcome {
+        self.apply(Command::Apply { config: Arc::new(config), if_revision: None, note: None })
     }
 
     fn admit(&mut self, name: &str, role: Role) -> NodeId {
@@ -91,15 +102,8 @@ fn config(of: &[(&str, &[&str])]) -> Config {
             scope: Scope::Global,
         };
         let instance = Instance {
-            virtual_router_id: 1,
-            interface: "eth0".to_owned(),
-            priority: None,
-            advert_int_ms: 1000,
-            authentication: None,
-            preempt: true,
-            preempt_delay_ms: 0,
             virtual_ipaddress: addresses.iter().map(vip).collect(),
-            directors: BTreeMap::new(),
+            ..Instance::new(1, "eth0")
         };
         config.instances.insert((*name).to_owned(), instance);
     }
@@ -163,6 +167,65 @@ fn a_start_ends_what_earlier_starts_held_and_a_copy_of_it_nothing() {
     let again = log.grant(WEB, A);
     assert_eq!(log.apply(started), Outcome::Stale);
     assert_eq!(log.holder(WEB), (Some(A), again));
+}
+
+fn synced(mut config: Config, members: &[&str]) -> Config {
+    let members = members.iter().map(|name| (*name).to_owned()).collect();
+    let group = SyncGroup { members, ..SyncGroup::default() };
+    config.sync_groups.insert("both".to_owned(), group);
+    config
+}
+
+#[test]
+fn instances_of_a_sync_group_share_a_lease() {
+    let (mut log, b) = log();
+    let epoch = log.grant(WEB, A);
+    log.grant(MAIL, b);
+    let of: [(&str, &[&str]); 2] = [("a-web", &["192.0.2.1"]), ("b-mail", &["192.0.2.3"])];
+    log.set(synced(config(&of), &["a-web", "b-mail"]));
+    assert_eq!(log.state.groups["a-web"], WEB);
+    assert_eq!(log.state.groups["b-mail"], WEB);
+    assert_eq!(log.holder(WEB), (Some(A), epoch), "the first member's holder stays");
+    assert!(!log.state.leases.contains_key(&MAIL));
+    assert_eq!(log.vips(A), ["192.0.2.1"], "ds2 may answer for the other one still");
+    log.state.retiring.clear();
+    assert_eq!(log.vips(A), ["192.0.2.1", "192.0.2.3"]);
+    assert_eq!(log.state.units().count(), 1);
+    assert_eq!(log.state.group_named("both"), Some(WEB));
+}
+
+#[test]
+fn an_instance_that_leaves_its_sync_group_waits_for_the_holder() {
+    let (mut log, b) = log();
+    let of: [(&str, &[&str]); 2] = [("a-web", &["192.0.2.1"]), ("b-mail", &["192.0.2.3"])];
+    log.set(synced(config(&of), &["a-web", "b-mail"]));
+    log.grant(WEB, A);
+    log.set(config(&of));
+    let alone = log.state.groups["b-mail"];
+    assert_ne!(alone, WEB);
+    assert_ne!(alone, MAIL, "numbers are not reused");
+    log.grant(alone, b);
+    assert_eq!(log.vips(A), ["192.0.2.1"]);
+    assert!(log.vips(b).is_empty());
+    log.state.retiring.clear();
+    assert_eq!(log.vips(b), ["192.0.2.3"]);
+}
+
+#[test]
+fn an_excluded_address_is_leased_like_the_others() {
+    let (mut log, b) = log();
+    let mut next = config(&[("a-web", &["192.0.2.1", "192.0.2.9"]), ("b-mail", &["192.0.2.3"])]);
+    let web = next.instances.get_mut("a-web").unwrap();
+    web.virtual_ipaddress_excluded = web.virtual_ipaddress.split_off(1);
+    log.set(next.clone());
+    log.grant(WEB, A);
+    log.grant(MAIL, b);
+    assert_eq!(log.vips(A), ["192.0.2.1", "192.0.2.9"]);
+    let excluded =
+        std::mem::take(&mut next.instances.get_mut("a-web").unwrap().virtual_ipaddress_excluded);
+    next.instances.get_mut("b-mail").unwrap().virtual_ipaddress_excluded = excluded;
+    log.set(next);
+    assert_eq!(log.vips(b), ["192.0.2.3"], "ds1 may answer for it still");
 }
 
 #[test]
@@ -256,8 +319,13 @@ fn a_group_that_comes_back_is_another_group() {
 fn a_configuration_is_refused_where_someone_changed_it_meanwhile() {
     let (mut log, _) = log();
     let revision = log.state.revision;
-    let apply = |expected| Command::Apply { config: config(&[]), if_revision: Some(expected) };
-    assert!(matches!(log.apply(apply(Revision(1))), Outcome::Refused(_)));
+    let apply = |expected| Command::Apply {
+        config: Arc::new(config(&[])),
+        if_revision: Some(expected),
+        note: None,
+    };
+    let conflict = Outcome::Conflict { expected: Revision(1), in_force: revision, origin: None };
+    assert_eq!(log.apply(apply(Revision(1))), conflict);
     let revision_now = Revision(log.index + 1);
     let applied = Outcome::Applied { revision: revision_now, changed: true };
     assert_eq!(log.apply(apply(revision)), applied);
@@ -340,7 +408,11 @@ fn command() -> impl Strategy<Value = Command> {
                 &[("b-mail", &["192.0.2.1"])],
                 &[],
             ];
-            Command::Apply { config: config(variants[variant]), if_revision: None }
+            Command::Apply {
+                config: Arc::new(config(variants[variant])),
+                if_revision: None,
+                note: None,
+            }
         }),
         (group(), node(), epoch()).prop_map(move |(group, holder, replaces)| Command::Grant {
             group,
@@ -410,7 +482,10 @@ fn a_recovered_state_keeps_the_configuration_and_forgets_the_lost() {
     let survivor = &new.members[&NodeId(1)];
     assert_eq!(survivor.name, old.members[&b].name);
     assert!(survivor.votes && !survivor.drained);
-    assert!(new.leases.values().all(|one| one.holder.is_none() && one.epoch == Epoch(applied)));
-    assert!(Epoch(applied) > held);
+    let first = applied + RECOVERY_GAP;
+    assert_eq!(new.applied, first, "the log goes on where no entry of the lost can be");
+    let lost = new.leases.values().all(|one| one.holder == Some(LOST) && one.epoch == Epoch(first));
+    assert!(lost, "whoever held it may answer until its ttl is over");
+    assert!(Epoch(first) > held);
     assert!(new.retiring.is_empty() && new.pins.is_empty() && new.tokens.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use leasehold_model::{Epoch, GroupId, Instance, NodeId, Vip};
+use leasehold_model::{Epoch, GroupId, Instance, NodeId, Unit, Vip};
 
 use super::{Lease, Member, State};
 
@@ -27,13 +27,28 @@ impl State {
         })
     }
 
+    /// What each lease covers, with its group and lease.
+    pub fn units(&self) -> impl Iterator<Item = (Unit<'_>, GroupId, &Lease)> {
+        self.config.units().into_iter().filter_map(|unit| {
+            let group = *self.groups.get(unit.members.first()?.0)?;
+            Some((unit, group, self.leases.get(&group)?))
+        })
+    }
+
+    /// The group of the instance or sync group of this name.
+    #[must_use]
+    pub fn group_named(&self, name: &str) -> Option<GroupId> {
+        let of_group = || self.units().find(|(unit, ..)| unit.name == name).map(|one| one.1);
+        self.groups.get(name).copied().or_else(of_group)
+    }
+
     /// What `node` may hold, as far as the log tells.
     #[must_use]
     pub fn held_by(&self, node: NodeId) -> Vec<Held<'_>> {
         let mine = self.instances().filter(|(.., lease)| lease.holder == Some(node));
         mine.map(|(name, group, instance, lease)| {
             let open = |vip: &&Vip| !self.is_retiring_elsewhere(vip.address, node);
-            let vips = instance.virtual_ipaddress.iter().filter(open).collect();
+            let vips = instance.vips().filter(open).collect();
             let (epoch, handover) = (lease.epoch, lease.handover);
             Held { group, epoch, name, instance, vips, handover }
         })

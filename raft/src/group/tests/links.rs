@@ -10,10 +10,10 @@ use hyper_util::rt::TokioIo;
 use leasehold_model::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Endpoint, Uri};
 use tower::service_fn;
 
-use crate::network::{ChannelError, Channels};
+use crate::network::{ChannelError, Channels, Way, over};
 
 /// All links of one cluster.
 #[derive(Debug, Default)]
@@ -69,9 +69,9 @@ impl Channels for Plain {
         })
     }
 
-    fn connect(&self, node: NodeId, endpoint: Endpoint) -> Channel {
+    fn connect(&self, node: NodeId, endpoint: Endpoint) -> Way {
         let (link, wires) = ((self.me, node), Arc::clone(&self.wires));
-        endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| {
+        let channel = endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| {
             let wires = Arc::clone(&wires);
             async move {
                 let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
@@ -84,7 +84,8 @@ impl Channels for Plain {
                 stream.set_nodelay(true)?;
                 Ok::<_, io::Error>(TokioIo::new(Wire { stream, link, wires }))
             }
-        }))
+        }));
+        over(channel)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the store, each for both engines.
+//! Tests of the store, on the engine that keeps it.
 
 mod conformance;
 mod damage;
@@ -13,16 +13,14 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 
-use super::{EngineKind, Opened, open};
+use super::{Opened, open};
 use crate::{Entry, LogId, Proposal, TypeConfig};
 
-/// Runs the test for each engine, in a data directory of its own.
-fn on_both(test: impl AsyncFn(EngineKind, &Path)) {
+/// Runs the test in a data directory of its own.
+fn in_a_directory(test: impl AsyncFnOnce(&Path)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for engine in EngineKind::ALL {
-        let dir = tempfile::tempdir().unwrap();
-        runtime.block_on(test(engine, dir.path()));
-    }
+    let dir = tempfile::tempdir().unwrap();
+    runtime.block_on(test(dir.path()));
 }
 
 fn id(term: u64, index: u64) -> LogId {
@@ -62,7 +60,7 @@ async fn snapshot(opened: &mut Opened, entries: impl IntoIterator<Item = Entry>)
     builder.build_snapshot().await.unwrap();
 }
 
-fn reopen(opened: Opened, dir: &Path, engine: EngineKind) -> Opened {
+fn reopen(opened: Opened, dir: &Path) -> Opened {
     drop(opened);
-    open(dir, engine).unwrap()
+    open(dir).unwrap()
 }

@@ -4,19 +4,19 @@ use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
 
 use super::*;
 use crate::Vote;
-use crate::store::{StoreError, detect, open_existing};
+use crate::store::{StoreError, exists, open_existing};
 
 #[test]
 fn vote_log_and_committed_survive() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         let vote = Vote::new(3, 7);
         opened.log.save_vote(&vote).await.unwrap();
         let entries: Vec<_> = (0..50).map(|index| long(1, index, 20)).collect();
         append(&mut opened, entries.clone()).await;
         opened.log.save_committed(Some(id(1, 40))).await.unwrap();
 
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         assert_eq!(read_all(&mut opened).await, entries);
         assert_eq!(opened.log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
         assert_eq!(opened.log.read_committed().await.unwrap(), Some(id(1, 40)));
@@ -26,8 +26,8 @@ fn vote_log_and_committed_survive() {
 
 #[test]
 fn entries_are_readable_before_they_are_durable() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         for index in 0..100 {
             opened
                 .log
@@ -43,8 +43,8 @@ fn entries_are_readable_before_they_are_durable() {
 
 #[test]
 fn entries_that_memory_has_let_go_of_are_read_from_disk() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         let entries: Vec<_> = (0..3000).map(|index| blank(1, index)).collect();
         append(&mut opened, entries.clone()).await;
         assert_eq!(read_all(&mut opened).await, entries);
@@ -56,19 +56,19 @@ fn entries_that_memory_has_let_go_of_are_read_from_disk() {
 
 #[test]
 fn a_truncated_tail_stays_gone() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         append(&mut opened, (0..20).map(|index| long(1, index, 9000))).await;
         opened.log.truncate_after(Some(id(1, 9))).await.unwrap();
         append(&mut opened, [blank(2, 10)]).await;
 
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         let read = read_all(&mut opened).await;
         assert_eq!(read.len(), 11);
         assert_eq!(read[10], blank(2, 10));
 
         opened.log.truncate_after(None).await.unwrap();
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         assert_eq!(read_all(&mut opened).await, []);
         assert_eq!(opened.log.get_log_state().await.unwrap().last_log_id, None);
     });
@@ -76,57 +76,57 @@ fn a_truncated_tail_stays_gone() {
 
 #[test]
 fn a_purge_survives_and_the_log_goes_on_after_it() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         append(&mut opened, (0..30).map(|index| blank(1, index))).await;
         snapshot(&mut opened, (0..30).map(|index| blank(1, index))).await;
         opened.log.purge(id(1, 20)).await.unwrap();
 
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         let state = opened.log.get_log_state().await.unwrap();
         assert_eq!(state.last_purged_log_id, Some(id(1, 20)));
         assert_eq!(state.last_log_id, Some(id(1, 29)));
         assert_eq!(read_all(&mut opened).await.len(), 9);
 
         opened.log.purge(id(1, 29)).await.unwrap();
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         assert_eq!(opened.log.get_log_state().await.unwrap().last_log_id, Some(id(1, 29)));
         append(&mut opened, [blank(2, 30)]).await;
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         assert_eq!(read_all(&mut opened).await, [blank(2, 30)]);
     });
 }
 
 #[test]
 fn a_snapshot_is_what_a_restart_begins_from() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         let entries = [blank(1, 0), long(1, 1, 4), long(1, 2, 4)];
         append(&mut opened, entries.clone()).await;
         snapshot(&mut opened, entries).await;
         let state = opened.state.borrow().clone();
         assert_eq!(state.tokens.len(), 2);
 
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         assert_eq!(*opened.state.borrow(), state);
         assert_eq!(opened.state_machine.applied_state().await.unwrap().0, Some(id(1, 2)));
         let current = opened.state_machine.get_current_snapshot().await.unwrap().unwrap();
 
         // Another member installs it.
         let other = tempfile::tempdir().unwrap();
-        let mut follower = open(other.path(), engine).unwrap();
+        let mut follower = open(other.path()).unwrap();
         follower.state_machine.install_snapshot(&current.meta, current.snapshot).await.unwrap();
         assert_eq!(*follower.state.borrow(), state);
         follower.log.purge(id(1, 2)).await.unwrap();
-        let follower = reopen(follower, other.path(), engine);
+        let follower = reopen(follower, other.path());
         assert_eq!(*follower.state.borrow(), state);
     });
 }
 
 #[test]
 fn a_snapshot_with_a_flipped_bit_is_not_installed() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         snapshot(&mut opened, [blank(1, 0), long(1, 1, 4)]).await;
         let before = opened.state.borrow().clone();
         let mut current = opened.state_machine.get_current_snapshot().await.unwrap().unwrap();
@@ -143,22 +143,19 @@ fn a_snapshot_with_a_flipped_bit_is_not_installed() {
 
 #[test]
 fn a_configuration_of_a_megabyte_is_one_entry_like_any_other() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         let entries: Vec<_> = (0..5).map(|index| long(1, index, 1 << 20)).collect();
         append(&mut opened, entries.clone()).await;
-        let mut opened = reopen(opened, dir, engine);
+        let mut opened = reopen(opened, dir);
         assert_eq!(read_all(&mut opened).await, entries);
-        // What sled puts into files of its own is out of the barrier's reach.
-        let blobs = dir.join("raft/log.sled/blobs");
-        assert_eq!(blobs.read_dir().map_or(0, Iterator::count), 0);
     });
 }
 
 #[test]
 fn a_hole_is_never_written() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         append(&mut opened, [blank(1, 0)]).await;
         let gap = opened.log.append([blank(1, 2)], openraft::storage::IOFlushed::noop()).await;
         assert_eq!(gap.unwrap_err().to_string(), "entry 2 may not follow entry 0");
@@ -166,49 +163,33 @@ fn a_hole_is_never_written() {
 }
 
 #[test]
-fn the_engine_that_wrote_a_store_is_the_one_that_opens_it() {
-    on_both(async |engine, dir| {
+fn only_open_makes_a_store() {
+    in_a_directory(async |dir| {
         assert!(matches!(open_existing(dir), Err(StoreError::Missing { .. })));
-        assert_eq!(detect(dir).unwrap(), None);
-        drop(open(dir, engine).unwrap());
-        assert_eq!(detect(dir).unwrap(), Some(engine));
-        let other = EngineKind::ALL.into_iter().find(|other| *other != engine).unwrap();
-        let refusal = open(dir, other).err().unwrap();
-        assert!(matches!(refusal, StoreError::OtherEngine { .. }), "{refusal}");
-        assert!(refusal.to_string().contains(&format!("start with {engine}")), "{refusal}");
+        assert!(!exists(dir).unwrap());
+        drop(open(dir).unwrap());
+        assert!(exists(dir).unwrap());
         drop(open_existing(dir).unwrap());
     });
 }
 
 #[test]
 fn a_store_is_opened_once_at_a_time() {
-    on_both(async |engine, dir| {
-        let opened = open(dir, engine).unwrap();
-        let second = open(dir, engine).err().unwrap();
+    in_a_directory(async |dir| {
+        let opened = open(dir).unwrap();
+        let second = open(dir).err().unwrap();
         assert!(matches!(second, StoreError::InUse { .. }), "{second}");
         drop(opened);
-        drop(open(dir, engine).unwrap());
+        drop(open(dir).unwrap());
     });
 }
 
 #[test]
 fn a_crash_while_the_store_is_made_leaves_nothing_in_the_way() {
-    on_both(async |engine, dir| {
+    in_a_directory(async |dir| {
         let root = dir.join("raft");
         std::fs::create_dir(&root).unwrap();
         std::fs::write(root.join("log.redb.new"), b"half").unwrap();
-        std::fs::create_dir(root.join("log.sled.new")).unwrap();
-        std::fs::write(root.join("log.sled.new/db"), b"half").unwrap();
-        drop(open(dir, engine).unwrap());
+        drop(open(dir).unwrap());
     });
-}
-
-#[test]
-fn what_sled_left_unfinished_is_not_damage() {
-    let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path(), EngineKind::Sled).unwrap());
-    let unfinished = dir.path().join("raft/log.sled/snap.00000000000000FF.generating");
-    std::fs::write(&unfinished, b"").unwrap();
-    drop(open(dir.path(), EngineKind::Sled).unwrap());
-    assert!(!unfinished.exists());
 }

@@ -6,13 +6,13 @@ use leasehold_raft_core::model::NodeId;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
 
 use super::*;
-use crate::store::{survey, transplant};
+use crate::store::{last_state, survey, transplant};
 use crate::{Peer, Vote};
 
 #[test]
 fn a_survey_applies_the_snapshot_and_every_entry_after_it() {
-    on_both(async |engine, dir| {
-        let mut opened = open(dir, engine).unwrap();
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
         let entry = |index| if index == 0 { blank(1, 0) } else { long(1, index, 20) };
         snapshot(&mut opened, (0..3).map(entry)).await;
         append(&mut opened, (0..6).map(entry)).await;
@@ -21,22 +21,32 @@ fn a_survey_applies_the_snapshot_and_every_entry_after_it() {
         drop(opened);
 
         let survey = survey(dir).await.unwrap();
-        assert_eq!((survey.last, survey.committed), (id(1, 5), 4), "{engine}");
+        assert_eq!((survey.last, survey.committed), (id(1, 5), 4));
         assert_eq!(survey.state.applied, 5);
         assert_eq!(survey.state.tokens.len(), 5, "each entry made one");
     });
 }
 
 #[test]
-fn a_transplanted_store_goes_on_where_the_other_ended() {
-    on_both(async |engine, dir| {
+fn a_member_that_no_leader_reached_has_an_empty_state_and_nothing_to_recover() {
+    in_a_directory(async |dir| {
+        drop(open(dir).unwrap());
+        assert_eq!(last_state(dir).await.unwrap(), state::State::default());
+        let refused = survey(dir).await.unwrap_err().to_string();
+        assert!(refused.contains("no entry at all"), "{refused}");
+    });
+}
+
+#[test]
+fn a_transplanted_store_goes_on_after_its_state() {
+    in_a_directory(async |dir| {
         let state = state::State { applied: 41, cluster: "new".to_owned(), ..Default::default() };
         let peer = Peer { name: "ds1".to_owned(), address: "ds1:7400".to_owned() };
         let at = (NodeId(1), peer.clone());
-        transplant(dir, engine, at, id(7, 41), state.clone()).unwrap();
+        transplant(dir, at, id(7, 12), state.clone()).unwrap();
 
-        let mut opened = open(dir, engine).unwrap();
-        assert_eq!(**opened.state.borrow(), state, "{engine}");
+        let mut opened = open(dir).unwrap();
+        assert_eq!(**opened.state.borrow(), state);
         let log = opened.log.get_log_state().await.unwrap();
         assert_eq!((log.last_purged_log_id, log.last_log_id), (Some(id(7, 41)), Some(id(7, 41))));
         let vote = opened.log.get_log_reader().await.read_vote().await.unwrap();

@@ -2,84 +2,38 @@
 
 mod converge;
 mod drain;
-mod health;
 mod nft;
 mod sync;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use leasehold_model::{
-    BootNanos, Config, Forward, GroupId, Instance, Protocol, RealServer, Scheduler, Scope, Service,
-    Vip, VirtualServer,
+    Config, Forward, Overrides, Protocol, RealServer, Scheduler, Service, VirtualServer,
 };
 
+use crate::fixture::{at, config, groups, open, seconds, server};
+
 use super::{
-    Drains, Existing, ExistingServer, Health, Key, Load, Op, Put, Table, configured, desired, diff,
+    Drains, Existing, ExistingServer, Findings, Health, Key, Load, Op, Put, Table, desired, diff,
 };
 
 const DRAIN: Duration = Duration::from_secs(60);
-
-fn at(text: &str) -> SocketAddr {
-    text.parse().expect("an address and a port")
-}
 
 fn key(text: &str) -> Key {
     text.parse().expect("a service as ipvsadm writes it")
 }
 
-fn seconds(count: u64) -> BootNanos {
-    BootNanos::default().after(Duration::from_secs(count))
-}
-
-/// Two instances, each with one VIP.
-fn config(servers: Vec<VirtualServer>) -> Config {
-    let instance = |vrid, address: &str| Instance {
-        virtual_router_id: vrid,
-        interface: "eth0".to_owned(),
-        priority: None,
-        advert_int_ms: 1000,
-        authentication: None,
-        preempt: true,
-        preempt_delay_ms: 0,
-        virtual_ipaddress: vec![Vip {
-            address: address.parse().expect("an address"),
-            prefix: 24,
-            dev: None,
-            label: None,
-            broadcast: None,
-            scope: Scope::Global,
-        }],
-        directors: BTreeMap::new(),
-    };
-    let instances = [("left", instance(1, "10.0.0.1")), ("right", instance(2, "10.0.0.2"))];
-    let instances = instances.map(|(name, one)| (name.to_owned(), one));
-    Config { instances: instances.into(), virtual_servers: servers, ..Config::default() }
-}
-
-fn server(address: &str, real: &[&str]) -> VirtualServer {
-    VirtualServer {
-        lb_algo: Scheduler::Wrr,
-        lb_kind: Forward::Dr,
-        real_servers: real.iter().map(|one| RealServer::new(at(one))).collect(),
-        ..VirtualServer::new(Service::Address(at(address)), Protocol::Tcp)
-    }
-}
-
-fn groups() -> BTreeMap<String, GroupId> {
-    [("left".to_owned(), GroupId(1)), ("right".to_owned(), GroupId(2))].into()
-}
-
-fn open(groups: &[u32]) -> BTreeSet<GroupId> {
-    groups.iter().map(|one| GroupId(*one)).collect()
-}
-
 fn table(config: &Config, held: &[u32]) -> Table {
     let mut health = Health::default();
-    health.handle_config(config);
-    desired(config, &groups(), &open(held), &health)
+    health.handle_config(config, &Findings::new(), &Overrides::new(), seconds(0));
+    desired(config, &groups(), &open(held), &health, &Overrides::new())
+}
+
+/// Every service of the configuration, whoever serves it.
+fn configured(config: &Config) -> BTreeSet<Key> {
+    table(config, &[1, 2]).into_keys().collect()
 }
 
 /// A kernel that does what it is told, and refuses what a kernel would.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::service::{Unservable, ruleset, unservable};
+use crate::service::{Unservable, refused, ruleset, unservable};
 
 fn nat(real: &[(&str, u16)]) -> Table {
     let mut one = server("10.0.0.1:80", &[]);
@@ -66,4 +66,44 @@ fn what_it_can_not_serve_is_named_and_left_out() {
     service.settings.scheduler = "rr".to_owned();
     service.servers[0].forward = Forward::Dr;
     assert_eq!(of(&table), Some(Unservable::Forward));
+}
+
+fn many(count: u16) -> Table {
+    let one = nat(&[("10.1.0.1:80", 1)]).into_values().next().expect("a service");
+    (1..=count).map(|port| (key(&format!("-t 10.0.0.1:{port}")), one.clone())).collect()
+}
+
+/// What is refused of a thousand services of which `bad` are, and how often was asked.
+fn found(bad: &[u16], tries: usize) -> (Vec<Key>, usize) {
+    let bad: Vec<Key> = bad.iter().map(|port| key(&format!("-t 10.0.0.1:{port}"))).collect();
+    let mut asked = 0;
+    let refused = refused(&many(1000), tries, |table| {
+        asked += 1;
+        let first = bad.iter().find(|key| table.contains_key(key));
+        Ok::<_, ()>(first.map(ToString::to_string))
+    });
+    let refused = refused.expect("it always says");
+    if tries > 100 {
+        assert!(refused.iter().all(|(key, why)| *why == key.to_string()), "{refused:?}");
+    }
+    (refused.into_keys().collect(), asked)
+}
+
+#[test]
+fn a_refused_service_is_found_among_a_thousand() {
+    for bad in [&[][..], &[1], &[1000], &[500], &[1, 2, 1000], &[7, 400, 401, 999]] {
+        let keys: Vec<Key> = bad.iter().map(|port| key(&format!("-t 10.0.0.1:{port}"))).collect();
+        let (found, asked) = found(bad, 1000);
+        assert_eq!(found, keys);
+        assert!(asked <= 11 * (bad.len() + 1), "{asked} questions for {bad:?}");
+    }
+}
+
+#[test]
+fn where_too_much_is_refused_the_questions_end() {
+    let every_tenth: Vec<u16> = (1..=100).map(|one| one * 10).collect();
+    let (found, asked) = found(&every_tenth, 32);
+    assert_eq!(asked, 32);
+    assert!(every_tenth.iter().all(|port| found.contains(&key(&format!("-t 10.0.0.1:{port}")))));
+    assert!(!found.contains(&key("-t 10.0.0.1:1")), "what was found good is served");
 }

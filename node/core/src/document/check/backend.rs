@@ -14,7 +14,7 @@ const IPVS: &str = "dataplane = \"ipvs\" on directors whose kernel has IPVS";
 /// through.
 #[must_use]
 pub fn check_backend(config: &Config, dataplane: Dataplane) -> Vec<Diagnostic> {
-    let mut check = Check { faults: Vec::new(), path: Vec::new() };
+    let mut check = Check::default();
     match dataplane {
         Dataplane::Auto | Dataplane::Ipvs => {}
         Dataplane::Nftables => check.nftables(config),

@@ -3,6 +3,7 @@
 use leasehold_model::{Config, LvsTimeouts, SyncDaemon};
 
 use super::Check;
+use crate::diagnostic::some_of;
 use crate::document::MAX_LVS_TIMEOUT_S;
 
 /// A UDP datagram in IPv4, less its headers.
@@ -20,6 +21,15 @@ impl Check {
                 );
             });
         }
+        if let Some(group) = config.global.vrrp_mcast_group6
+            && !group.is_multicast()
+        {
+            self.at("vrrp_mcast_group6", |check| {
+                let message = format!("{group} is not a multicast address");
+                check.error(message, "use one of ff00::/8; ff02::12 is VRRP's own");
+            });
+        }
+        self.at("alerts", |check| check.alerts(&config.global.alerts));
         for (director, id) in &config.global.router_id {
             if id.is_empty() {
                 self.at("router_id", |check| {
@@ -40,7 +50,7 @@ impl Check {
         for (name, value) in all {
             let Some(value) = value.filter(|value| *value > MAX_LVS_TIMEOUT_S) else { continue };
             self.at(name, |check| {
-                let hint = format!("up to {MAX_LVS_TIMEOUT_S} seconds, 31 days");
+                let hint = format!("up to {MAX_LVS_TIMEOUT_S} seconds, 24 days");
                 check.error(format!("{name} {value} is out of range"), &hint);
             });
         }
@@ -73,10 +83,9 @@ impl Check {
     }
 
     pub(super) fn unknown_instance(&mut self, config: &Config, name: &str) {
-        let names: Vec<&str> = config.instances.keys().map(String::as_str).collect();
-        let hint = match names.as_slice() {
-            [] => "there is none".to_owned(),
-            names => format!("instances are: {}", names.join(", ")),
+        let hint = match config.instances.is_empty() {
+            true => "there is none".to_owned(),
+            false => format!("instances are: {}", some_of(config.instances.keys())),
         };
         self.error(format!("no instance is called {name}"), &hint);
     }

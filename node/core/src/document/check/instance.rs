@@ -1,6 +1,6 @@
 //! What instances must fulfil.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use leasehold_model::{Config, Instance, Vip};
@@ -11,15 +11,10 @@ use super::{Check, MAX_INTERFACE_NAME};
 const MAX_VIPS_PER_INSTANCE: usize = 255;
 const MAX_INSTANCE_NAME: usize = 64;
 const MAX_PREEMPT_DELAY_MS: u32 = 1_000_000;
-/// VRRPv3's 12 bits of centiseconds (RFC 9568, 5.2.7).
-const ADVERT_INT_V3_MS: std::ops::RangeInclusive<u32> = 10..=40_950;
-/// VRRPv2's one byte of seconds (RFC 3768, 5.3.7).
-const MAX_ADVERT_INT_V2_MS: u32 = 255_000;
-/// VRRPv2's authentication data (RFC 2338, 5.3.10).
-const AUTH_PASS_BYTES: usize = 8;
+
 impl Check {
-    pub(super) fn instance(&mut self, name: &str, instance: &Instance) {
-        self.instance_name(name);
+    pub(super) fn instance(&mut self, config: &Config, name: &str, instance: &Instance) {
+        self.name(name, "an instance's");
         self.at("interface", |check| check.interface(&instance.interface));
         if instance.virtual_router_id == 0 {
             self.at("virtual_router_id", |check| {
@@ -47,19 +42,24 @@ impl Check {
                     if let Some(interface) = &own.interface {
                         check.at("interface", |check| check.interface(interface));
                     }
+                    check.notify(config, &own.notify);
                 });
             });
         }
         self.preemption(instance);
-        self.adverts(instance);
+        self.adverts(instance, &config.global);
         self.vips(instance);
+        self.excluded(instance);
+        self.routing(instance);
+        self.tracking(config, &instance.tracking);
+        self.notify(config, &instance.notify);
     }
 
-    fn instance_name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str, whose: &str) {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
         if name.is_empty() || name.len() > MAX_INSTANCE_NAME || !name.chars().all(plain) {
             self.error(
-                format!("{name:?} can't be an instance's name"),
+                format!("{name:?} can't be {whose} name"),
                 "1 to 64 of the letters a-z and A-Z, digits, and _ - . :",
             );
         }
@@ -72,14 +72,19 @@ impl Check {
     }
 
     pub(super) fn interface(&mut self, name: &str) {
+        self.interface_name(name);
+        if name == "lo" {
+            self.error("a VIP on lo is seen by nobody else", "name the interface of the clients");
+        }
+    }
+
+    pub(super) fn interface_name(&mut self, name: &str) {
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
         if name.is_empty() || name.len() > MAX_INTERFACE_NAME || name.contains(odd) {
             self.error(
                 format!("{name:?} can't be an interface's name"),
                 "1 to 15 bytes, with no space and no slash",
             );
-        } else if name == "lo" {
-            self.error("a VIP on lo is seen by nobody else", "name the interface of the clients");
         }
     }
 
@@ -91,50 +96,6 @@ impl Check {
             } else if delay > 0 && !instance.preempt {
                 check.warn("preempt_delay_ms has no effect: preempt is false", "");
             }
-        });
-    }
-
-    fn adverts(&mut self, instance: &Instance) {
-        let every = instance.advert_int_ms;
-        let fraction = !every.is_multiple_of(1000);
-        let version3 =
-            fraction || instance.virtual_ipaddress.iter().any(|vip| vip.address.is_ipv6());
-        self.at("advert_int_ms", |check| {
-            if version3 && !every.is_multiple_of(10) {
-                check.error(
-                    format!("advert_int_ms {every} is no multiple of 10"),
-                    "VRRPv3 counts hundredths of a second (RFC 9568, 5.2.7)",
-                );
-            }
-            if version3 && !ADVERT_INT_V3_MS.contains(&every) {
-                check.error(
-                    format!("advert_int_ms {every} is out of range for VRRPv3"),
-                    "10 to 40950 (RFC 9568, 5.2.7)",
-                );
-            }
-            if !version3 && !(1000..=MAX_ADVERT_INT_V2_MS).contains(&every) {
-                check.error(
-                    format!("advert_int_ms {every} is out of range for VRRPv2"),
-                    "1000 to 255000, in whole seconds",
-                );
-            }
-        });
-        let Some(auth) = &instance.authentication else { return };
-        self.at("authentication", |check| {
-            if version3 {
-                let why = if fraction { "a fraction in advert_int_ms" } else { "an IPv6 address" };
-                check.warn(
-                    format!("authentication has no effect: {why} means VRRPv3, which has none"),
-                    "remove it; the lease, not the advert, decides who holds the VIP",
-                );
-            }
-            check.at("auth_pass", |check| {
-                if auth.auth_pass.is_empty() {
-                    check.error("auth_pass is empty", "1 to 8 bytes, or no authentication");
-                } else if auth.auth_pass.len() > AUTH_PASS_BYTES {
-                    check.warn("only the first 8 bytes of auth_pass count", "");
-                }
-            });
         });
     }
 
@@ -161,6 +122,15 @@ impl Check {
                     }
                     check.vip(instance, vip);
                 });
+            }
+        });
+    }
+
+    /// Of either family, and as many as there are.
+    fn excluded(&mut self, instance: &Instance) {
+        self.at("virtual_ipaddress_excluded", |check| {
+            for (index, vip) in instance.virtual_ipaddress_excluded.iter().enumerate() {
+                check.at(&index.to_string(), |check| check.vip(instance, vip));
             }
         });
     }
@@ -232,44 +202,27 @@ impl Check {
     pub(super) fn addresses_once(&mut self, config: &Config) {
         let mut seen: BTreeMap<IpAddr, &str> = BTreeMap::new();
         for (name, instance) in &config.instances {
-            for (index, vip) in instance.virtual_ipaddress.iter().enumerate() {
+            for (list, index, vip) in listed(instance) {
                 let Some(first) = seen.insert(vip.address, name) else { continue };
                 let whose = if first == name { "twice".to_owned() } else { format!("in {first}") };
-                self.at(name, |check| {
-                    check.at("virtual_ipaddress", |check| {
-                        check.at(&index.to_string(), |check| {
-                            check.error(
-                                format!("{} is given {whose} already", vip.address),
-                                "an address belongs to one instance, once",
-                            );
-                        });
-                    });
+                self.at_path(&[name, list, &index.to_string()], |check| {
+                    check.error(
+                        format!("{} is given {whose} already", vip.address),
+                        "an address belongs to one instance, once",
+                    );
                 });
             }
         }
     }
+}
 
-    /// Two virtual routers of one number on one wire would answer each other's adverts.
-    pub(super) fn routers_once(&mut self, config: &Config) {
-        let mut seen: BTreeMap<(&str, bool, u8), &str> = BTreeMap::new();
-        for (name, instance) in &config.instances {
-            let own = instance.directors.values().filter_map(|one| one.interface.as_deref());
-            let v6 = instance.virtual_ipaddress.first().is_some_and(|vip| vip.address.is_ipv6());
-            let interfaces: BTreeSet<&str> = own.chain([instance.interface.as_str()]).collect();
-            let vrid = instance.virtual_router_id;
-            let clash = interfaces.iter().find_map(|wire| {
-                let first = seen.insert((wire, v6, vrid), name)?;
-                Some((wire, first))
-            });
-            let Some((wire, first)) = clash else { continue };
-            self.at(name, |check| {
-                check.at("virtual_router_id", |check| {
-                    check.error(
-                        format!("{first} has virtual_router_id {vrid} on {wire} already"),
-                        "numbers are unique per interface and address family",
-                    );
-                });
-            });
-        }
-    }
+/// Every VIP with the list that it stands in and its number there.
+fn listed(instance: &Instance) -> impl Iterator<Item = (&'static str, usize, &Vip)> {
+    let lists = [
+        ("virtual_ipaddress", &instance.virtual_ipaddress),
+        ("virtual_ipaddress_excluded", &instance.virtual_ipaddress_excluded),
+    ];
+    lists.into_iter().flat_map(|(list, vips)| {
+        vips.iter().enumerate().map(move |(index, vip)| (list, index, vip))
+    })
 }

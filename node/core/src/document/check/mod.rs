@@ -1,17 +1,22 @@
 //! What a configuration must fulfil beyond its types. Every fault is found in one run.
 
 mod backend;
+mod checker;
 mod global;
 mod instance;
+mod notify;
 mod real_server;
+mod routing;
 mod service;
+mod track;
 mod virtual_server;
+mod vrrp;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_model::{Config, Dataplane};
 
-use crate::diagnostic::{Diagnostic, Path, Places, Severity};
+use crate::diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Path, Places, Severity, some_of, too_many};
 
 pub use backend::check_backend;
 pub(crate) use service::entrances;
@@ -21,22 +26,27 @@ pub use service::{MAX_DESTINATIONS, MAX_RANGE, MAX_SERVICES};
 pub const MAX_INSTANCES: usize = 4096;
 /// Entries of the fence's address map.
 pub const MAX_VIPS: usize = 16384;
+/// Scripts and processes, of each kind, that instances can be made to depend on. Files are as many as
+/// real servers: each may have its own.
+pub(super) const MAX_TRACKED: usize = 4096;
+/// Directors of an instance that tell each other by unicast.
+pub(super) const MAX_PEERS: usize = 255;
 /// `IFNAMSIZ`, less the byte that ends the name.
 const MAX_INTERFACE_NAME: usize = 15;
 
 /// A diagnostic that knows the value it is about, not where that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    severity: Severity,
-    pub(super) path: Path,
-    message: String,
-    hint: Option<String>,
+pub(crate) struct Fault {
+    pub(crate) severity: Severity,
+    pub(crate) path: Path,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
 }
 
 impl Fault {
     /// Of a configuration that came from no file: a virtual server is called by its service, not
     /// by its number in the list.
-    fn of(mut self, config: &Config) -> Diagnostic {
+    pub(crate) fn of(mut self, config: &Config) -> Diagnostic {
         if let [list, index, rest @ ..] = self.path.as_slice()
             && list == "virtual_server"
             && let Some(server) =
@@ -94,21 +104,26 @@ pub fn check_directors(config: &Config, known: &BTreeSet<String>) -> Vec<Diagnos
 }
 
 fn listed(names: &BTreeSet<String>) -> String {
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "none".to_owned() } else { some_of(names.iter()) }
 }
 
-pub(super) fn faults(config: &Config) -> Vec<Fault> {
-    let mut check = Check { faults: Vec::new(), path: Vec::new() };
-    check.limits(config);
+pub(crate) fn faults(config: &Config) -> Vec<Fault> {
+    let mut check = Check::default();
+    if !check.limits(config) {
+        // What is far too much is not looked at one by one.
+        return check.faults;
+    }
     check.at("global", |check| check.global(config));
     check.at("instance", |check| {
         for (name, instance) in &config.instances {
-            check.at(name, |check| check.instance(name, instance));
+            check.at(name, |check| check.instance(config, name, instance));
         }
         check.addresses_once(config);
         check.routers_once(config);
+        check.routes_once(config);
     });
+    check.at("sync_group", |check| check.sync_groups(config));
+    check.tracked(config);
     check.virtual_servers(config);
     if config.global.dataplane == Dataplane::Nftables {
         check.nftables(config);
@@ -116,8 +131,11 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     check.faults
 }
 
+#[derive(Default)]
 struct Check {
     faults: Vec<Fault>,
+    errors: usize,
+    warnings: usize,
     path: Path,
 }
 
@@ -136,7 +154,17 @@ impl Check {
     }
 
     fn report(&mut self, severity: Severity, message: String, hint: &str) {
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        let count = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count > MAX_DIAGNOSTICS + 1 {
+            return;
+        }
+        let over = *count > MAX_DIAGNOSTICS;
+        let message = if over { too_many(severity) } else { message };
+        let hint = (!hint.is_empty() && !over).then(|| hint.to_owned());
         self.faults.push(Fault { severity, path: self.path.clone(), message, hint });
     }
 
@@ -148,14 +176,34 @@ impl Check {
         self.report(Severity::Warning, message.into(), hint);
     }
 
-    fn limits(&mut self, config: &Config) {
-        let count = config.instances.len();
-        if count > MAX_INSTANCES {
-            self.error(format!("{count} instances: {MAX_INSTANCES} is the limit"), "");
+    /// Whether all keep to them. Each error stands where the first of what it counts does.
+    fn limits(&mut self, config: &Config) -> bool {
+        let first = |names: Option<&String>| names.cloned().unwrap_or_default();
+        let vips: usize = config.instances.values().map(|one| one.vips().count()).sum();
+        let of_instances = ("instance", first(config.instances.keys().next()));
+        let scripts = ("script", first(config.scripts.keys().next()));
+        let processes = ("process", first(config.processes.keys().next()));
+        let files = ("file", first(config.files.keys().next()));
+        let groups = ("virtual_server_group", first(config.groups.keys().next()));
+        let sync_groups = ("sync_group", first(config.sync_groups.keys().next()));
+        let peers = config.instances.values().map(|one| one.adverts.unicast_peer.len());
+        let all = [
+            (peers.max().unwrap_or(0), MAX_PEERS, "unicast peers of one instance", &of_instances),
+            (config.instances.len(), MAX_INSTANCES, "instances", &of_instances),
+            (vips, MAX_VIPS, "virtual addresses", &of_instances),
+            (config.sync_groups.len(), MAX_INSTANCES, "sync groups", &sync_groups),
+            (config.scripts.len(), MAX_TRACKED, "scripts", &scripts),
+            (config.processes.len(), MAX_TRACKED, "processes", &processes),
+            (config.files.len(), MAX_DESTINATIONS, "files", &files),
+            (config.groups.len(), MAX_SERVICES, "groups of virtual servers", &groups),
+        ];
+        for (count, limit, what, (section, name)) in all {
+            if count > limit {
+                self.at_path(&[section, name], |check| {
+                    check.error(format!("{count} {what}: {limit} is the limit"), "");
+                });
+            }
         }
-        let vips: usize = config.instances.values().map(|one| one.virtual_ipaddress.len()).sum();
-        if vips > MAX_VIPS {
-            self.error(format!("{vips} virtual addresses: {MAX_VIPS} is the limit"), "");
-        }
+        self.faults.is_empty()
     }
 }

@@ -1,16 +1,13 @@
-//! What real servers, sorry servers and checks must fulfil.
+//! What real servers and sorry servers must fulfil.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use leasehold_model::{
-    CheckKind, Config, Entrance, Family, Forward, RealServer, Service, Url, VirtualServer,
-};
+use leasehold_model::{Config, Entrance, Family, Forward, RealServer, Service, VirtualServer};
 
 use super::Check;
 use super::service::unusable;
 use super::virtual_server::has_address;
-use crate::document::checks;
 
 impl Check {
     pub(super) fn real_servers(
@@ -45,7 +42,8 @@ impl Check {
                 for (name, script) in scripts {
                     check.at(name, |check| check.script(script.as_ref()));
                 }
-                check.checks(real);
+                check.alert(config, real.smtp_alert);
+                check.checks(config, server, real);
             });
         }
     }
@@ -163,82 +161,6 @@ impl Check {
                     "the kernel refuses it: lthreshold is where new connections begin again",
                 );
             });
-        }
-    }
-
-    fn checks(&mut self, real: &RealServer) {
-        for (index, one) in real.checks.iter().enumerate() {
-            self.at_path(&["check", &index.to_string()], |check| {
-                check.connect(real.address, one.connect);
-                let times = [
-                    ("delay_loop_ms", one.delay_loop_ms, checks::DELAY_LOOP_MS),
-                    ("connect_timeout_ms", one.connect_timeout_ms, checks::CONNECT_TIMEOUT_MS),
-                    ("retry", one.retry, checks::RETRY),
-                    (
-                        "delay_before_retry_ms",
-                        one.delay_before_retry_ms,
-                        checks::DELAY_BEFORE_RETRY_MS,
-                    ),
-                ];
-                for (name, value, range) in times {
-                    if !range.contains(&value) {
-                        let hint = format!("{} to {}", range.start(), range.end());
-                        let message = format!("{name} {value} is out of range");
-                        check.at(name, |check| check.error(message, &hint));
-                    }
-                }
-                match &one.kind {
-                    CheckKind::Tcp => {}
-                    CheckKind::Http { urls } => check.urls(urls),
-                }
-            });
-        }
-    }
-
-    fn connect(&mut self, address: SocketAddr, connect: Option<SocketAddr>) {
-        if connect.unwrap_or(address).port() == 0 {
-            let what = if connect.is_some() { "connect has" } else { "the real server has" };
-            self.at("connect", |check| {
-                let message = format!("the check has no port: {what} port 0");
-                check.error(message, "say where to: connect = \"10.0.0.9:80\"");
-            });
-        }
-        if let Some((ip, why)) = connect.and_then(|connect| unusable(connect.ip())) {
-            self.at("connect", |check| check.error(format!("{ip} {why}"), "a unicast address"));
-        }
-    }
-
-    fn urls(&mut self, urls: &[Url]) {
-        self.at("url", |check| {
-            if urls.is_empty() {
-                check.error("an http check without a url", "give at least one: { path = \"/\" }");
-            }
-            for (index, url) in urls.iter().enumerate() {
-                check.at(&index.to_string(), |check| check.url(url));
-            }
-        });
-    }
-
-    fn url(&mut self, url: &Url) {
-        let broken = |c: char| c.is_control() || c.is_whitespace();
-        self.at("path", |check| {
-            if !url.path.starts_with('/') || url.path.contains(broken) {
-                check.error(
-                    format!("{:?} is no path", url.path),
-                    "it begins with / and has no space: write %20 for one",
-                );
-            }
-        });
-        self.at("status_code", |check| {
-            for (first, last) in &url.status_code {
-                if first > last || !(100..=999).contains(first) || *last > 999 {
-                    check
-                        .error(format!("{first}-{last} is no range of status codes"), "100 to 999");
-                }
-            }
-        });
-        if let Some(host) = &url.virtualhost {
-            self.at("virtualhost", |check| check.host(host));
         }
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use leasehold_model::{
-    Config, Entrance, GroupEntry, Protocol, Service, VirtualServer, VirtualServerGroup,
+    Config, Entrance, GroupEntry, Homes, Protocol, Service, VirtualServer, VirtualServerGroup,
 };
 
 use super::Check;
+use crate::diagnostic::some_of;
 
 /// Services of the kernel, with every address of every group.
 pub const MAX_SERVICES: usize = 16384;
@@ -22,16 +23,19 @@ type Key = (Entrance, Option<Protocol>);
 
 impl Check {
     pub(super) fn virtual_servers(&mut self, config: &Config) {
+        // Said first: what is wrong with each may be more than is told.
+        let mut fit = true;
+        self.at("virtual_server", |check| fit = check.count(config));
         self.at("virtual_server_group", |check| {
             for (name, group) in &config.groups {
                 check.at(name, |check| check.group(group));
             }
         });
         self.at("virtual_server", |check| {
-            if !check.count(config) {
+            if !fit {
                 return;
             }
-            let homes = Homes::of_config(config);
+            let homes = config.homes();
             let mut seen = BTreeMap::new();
             for (index, server) in config.virtual_servers.iter().enumerate() {
                 check.at(&index.to_string(), |check| {
@@ -130,10 +134,9 @@ impl Check {
             Service::Fwmark(_) => {}
             Service::Group(name) => match config.groups.get(name) {
                 None => {
-                    let names: Vec<&str> = config.groups.keys().map(String::as_str).collect();
-                    let hint = match names.as_slice() {
-                        [] => "there is none".to_owned(),
-                        names => format!("groups are: {}", names.join(", ")),
+                    let hint = match config.groups.is_empty() {
+                        true => "there is none".to_owned(),
+                        false => format!("groups are: {}", some_of(config.groups.keys())),
                     };
                     self.error(format!("no virtual_server_group is called {name}"), &hint);
                 }
@@ -324,20 +327,4 @@ pub(super) fn unusable(address: IpAddr) -> Option<(IpAddr, &'static str)> {
         IpAddr::V4(_) | IpAddr::V6(_) => return None,
     };
     Some((address, why))
-}
-
-/// The instance of every virtual address.
-struct Homes<'a>(BTreeMap<IpAddr, &'a str>);
-
-impl<'a> Homes<'a> {
-    fn of_config(config: &'a Config) -> Self {
-        let vips = config.instances.iter().flat_map(|(name, one)| {
-            one.virtual_ipaddress.iter().map(move |vip| (vip.address, name.as_str()))
-        });
-        Self(vips.collect())
-    }
-
-    fn of(&self, address: IpAddr) -> Option<&'a str> {
-        self.0.get(&address).copied()
-    }
 }

@@ -1,10 +1,14 @@
 //! What a virtual server must fulfil beyond being the only one at its place.
 
-use leasehold_model::{Config, Entrance, Family, Protocol, Scheduler, Script, VirtualServer};
+use leasehold_model::{
+    Config, Damping, Entrance, Family, Protocol, Scheduler, Script, VirtualServer,
+};
 
 use super::Check;
+use super::notify::can_mail;
 use crate::document::MAX_LVS_TIMEOUT_S;
 use crate::document::canonical::{flag_words, longest};
+use crate::document::checks;
 
 impl Check {
     pub(super) fn virtual_server(
@@ -23,6 +27,10 @@ impl Check {
         let scripts = [("quorum_up", &server.quorum_up), ("quorum_down", &server.quorum_down)];
         for (name, script) in scripts {
             self.at(name, |check| check.script(script.as_ref()));
+        }
+        self.alert(config, server.smtp_alert);
+        if let Some(damping) = &server.damping {
+            self.damping(damping);
         }
         self.sorry_server(config, server, entrances);
         self.real_servers(config, server, entrances);
@@ -64,7 +72,7 @@ impl Check {
         let Some(persistence) = &server.persistence else { return };
         if !(1..=MAX_LVS_TIMEOUT_S).contains(&persistence.timeout_s) {
             let message = format!("persistence_timeout {} is out of range", persistence.timeout_s);
-            let hint = format!("1 to {MAX_LVS_TIMEOUT_S} seconds, 31 days");
+            let hint = format!("1 to {MAX_LVS_TIMEOUT_S} seconds, 24 days");
             self.at("persistence_timeout", |check| check.error(message, &hint));
         }
         let families = entrances.iter().map(|one| match one {
@@ -116,13 +124,24 @@ impl Check {
     }
 
     pub(super) fn script(&mut self, script: Option<&Script>) {
-        let Some(Script { command, user, group }) = script else { return };
-        if command.trim().is_empty() {
-            self.error("the script has no command", "give the path of a program");
+        if let Some(script) = script {
+            self.program(script);
         }
-        if user.is_none() && group.is_some() {
-            self.error("a group without a user", "give the user too");
+    }
+
+    pub(super) fn alert(&mut self, config: &Config, alert: Option<bool>) {
+        if alert == Some(true) && !can_mail(&config.global.alerts) {
+            self.at("smtp_alert", |check| check.no_mail("smtp_alert has no effect"));
         }
+    }
+
+    fn damping(&mut self, damping: &Damping) {
+        let Damping { flaps, window_ms, hold_ms } = damping;
+        self.at("damping", |check| {
+            check.limit("flaps", *flaps, &checks::FLAPS);
+            check.limit("window_ms", *window_ms, &checks::WINDOW_MS);
+            check.limit("hold_ms", *hold_ms, &checks::HOLD_MS);
+        });
     }
 
     /// What goes into a Host header must not end it.

@@ -1,19 +1,28 @@
 //! `[global]`: settings of no single instance or virtual server.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use leasehold_model::{Dataplane, Global, LvsTimeouts, SyncDaemon};
 
 use super::{At, Reader};
-use crate::document::MAX_LVS_TIMEOUT_S;
+use crate::document::{MAX_LVS_TIMEOUT_S, canonical};
 
 /// A day, and far above what any connection needs to end.
 const MAX_DRAIN_TIMEOUT_MS: i64 = 86_400_000;
+
+/// A second between two announcements: with more, many VIPs would not be announced in time.
+const MAX_PACING_US: i64 = 1_000_000;
 
 impl Reader<'_> {
     pub(super) fn global(&mut self, at: &At<'_, '_>) -> Global {
         let known = [
             "vrrp_mcast_group4",
+            "vrrp_mcast_group6",
+            "vrrp_version",
+            "garp",
+            "garp_interval_us",
+            "gna_interval_us",
+            "alerts",
             "dataplane",
             "drain_timeout_ms",
             "lvs_timeouts",
@@ -28,6 +37,12 @@ impl Reader<'_> {
         ];
         let mut global = Global {
             vrrp_mcast_group4: self.parsed::<Ipv4Addr>(at, "vrrp_mcast_group4", "an IPv4 address"),
+            vrrp_mcast_group6: self.parsed::<Ipv6Addr>(at, "vrrp_mcast_group6", "an IPv6 address"),
+            vrrp_version: self.version(at, "vrrp_version"),
+            garp: self.garp(at),
+            garp_interval_us: self.pacing(at, "garp_interval_us"),
+            gna_interval_us: self.pacing(at, "gna_interval_us"),
+            alerts: self.alerts(at),
             dataplane: self.choice(at, "dataplane", &dataplanes).unwrap_or_default(),
             drain_timeout_ms: self.integer(at, "drain_timeout_ms", 0..=MAX_DRAIN_TIMEOUT_MS),
             ..Global::default()
@@ -47,7 +62,13 @@ impl Reader<'_> {
                 }
             }
         }
+        canonical::global(&mut global);
         global
+    }
+
+    /// 0 is keepalived's word for none.
+    fn pacing(&mut self, at: &At<'_, '_>, name: &str) -> Option<u32> {
+        self.integer(at, name, 0..=MAX_PACING_US).filter(|pacing| *pacing != 0)
     }
 
     /// 0 is the kernel's word for "as it is".

@@ -4,43 +4,59 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use leasehold_model::{Auth, AuthType, Candidate, Instance, Scope, Vip};
-use toml::de::DeArray;
 
-use super::{At, Reader};
+use super::{At, Reader, notify, track, vrrp};
+use crate::document::canonical;
+
+/// The settings that are this file's own to read.
+const OWN: [&str; 14] = [
+    "virtual_router_id",
+    "interface",
+    "priority",
+    "advert_int_ms",
+    "authentication",
+    "preempt",
+    "preempt_delay_ms",
+    "virtual_ipaddress",
+    "virtual_ipaddress_excluded",
+    "virtual_routes",
+    "virtual_rules",
+    "garp",
+    "use_vmac",
+    "dont_track_primary",
+];
 
 impl Reader<'_> {
     /// What can't be read has a stand-in, and is known to the places as unread.
     pub(super) fn instance(&mut self, at: &At<'_, '_>) -> Instance {
-        let known = [
-            "virtual_router_id",
-            "interface",
-            "priority",
-            "advert_int_ms",
-            "authentication",
-            "preempt",
-            "preempt_delay_ms",
-            "virtual_ipaddress",
-            "director",
-        ];
+        let mut known = OWN.to_vec();
+        known.extend(vrrp::ADVERTS);
+        known.extend(track::TRACKING);
+        known.extend(notify::NOTIFY);
+        known.push("director");
         self.known(at, "an instance", &known);
         self.required(at, &["virtual_router_id", "interface", "virtual_ipaddress"]);
+        let vrid = self.integer(at, "virtual_router_id", 1..=255).unwrap_or(1);
+        let interface = self.string(at, "interface").unwrap_or("unread");
         let mut instance = Instance {
-            virtual_router_id: self.integer(at, "virtual_router_id", 1..=255).unwrap_or(1),
-            interface: self.string(at, "interface").unwrap_or("unread").to_owned(),
             priority: self.integer(at, "priority", 1..=254),
             advert_int_ms: self.integer(at, "advert_int_ms", 10..=255_000).unwrap_or(1000),
-            authentication: None,
             preempt: self.boolean(at, "preempt").unwrap_or(true),
             preempt_delay_ms: self.integer(at, "preempt_delay_ms", 0..=1_000_000).unwrap_or(0),
-            virtual_ipaddress: Vec::new(),
-            directors: std::collections::BTreeMap::new(),
+            virtual_ipaddress: self.vips(at, "virtual_ipaddress"),
+            virtual_ipaddress_excluded: self.vips(at, "virtual_ipaddress_excluded"),
+            virtual_routes: self.routes(at),
+            virtual_rules: self.rules(at),
+            adverts: self.adverts(at),
+            garp: self.garp(at),
+            use_vmac: self.vmac(at),
+            tracking: self.tracking(at),
+            dont_track_primary: self.boolean(at, "dont_track_primary").unwrap_or(false),
+            notify: self.notify(at),
+            ..Instance::new(vrid, interface)
         };
         if let Some(table) = self.table(at, "authentication") {
             instance.authentication = self.authentication(&table);
-        }
-        if let Some(array) = self.array(at, "virtual_ipaddress") {
-            let path = at.path_to("virtual_ipaddress");
-            instance.virtual_ipaddress = self.vips(&path, array);
         }
         if let Some(directors) = self.table(at, "director") {
             for (name, value) in directors.table {
@@ -51,14 +67,19 @@ impl Reader<'_> {
                 }
             }
         }
+        canonical::instance(&mut instance);
         instance
     }
 
     fn candidate(&mut self, at: &At<'_, '_>) -> Candidate {
-        self.known(at, "a director", &["priority", "interface"]);
+        let mut known = vec!["priority", "interface", "src_ip"];
+        known.extend(notify::NOTIFY);
+        self.known(at, "a director", &known);
         Candidate {
             priority: self.integer(at, "priority", 1..=255),
             interface: self.string(at, "interface").map(str::to_owned),
+            src_ip: self.parsed(at, "src_ip", "an IP address"),
+            notify: self.notify(at),
         }
     }
 
@@ -71,11 +92,11 @@ impl Reader<'_> {
         Some(Auth { auth_type, auth_pass })
     }
 
-    fn vips(&mut self, path: &[&str], array: &DeArray<'_>) -> Vec<Vip> {
+    fn vips(&mut self, at: &At<'_, '_>, name: &str) -> Vec<Vip> {
         let mut vips = Vec::new();
-        for (index, value) in array.iter().enumerate() {
+        for (index, value) in self.array(at, name).into_iter().flatten().enumerate() {
             let index = index.to_string();
-            let mut path = path.to_vec();
+            let mut path = at.path_to(name);
             path.push(&index);
             self.places.put(&path, self.lines.place(&value.span()));
             let vip = if let Some(text) = value.get_ref().as_str() {

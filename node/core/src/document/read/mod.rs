@@ -1,33 +1,37 @@
 //! TOML to configuration. Goes on after an error, so that one run reports them all.
 
+mod check;
 mod global;
 mod group;
+mod http;
 mod instance;
+mod notify;
 mod real_server;
+mod route;
+mod track;
 mod value;
 mod virtual_server;
+mod vrrp;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use leasehold_model::Config;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Places};
+use super::schema::Trace;
+use crate::diagnostic::{Diagnostic, Found, Places};
 use value::Lines;
 
-pub(super) struct Reading {
-    pub(super) config: Config,
-    pub(super) places: Places,
-    pub(super) diagnostics: Vec<Diagnostic>,
+pub(crate) struct Reading {
+    pub(crate) config: Config,
+    pub(crate) places: Places,
+    pub(crate) diagnostics: Found,
 }
 
-pub(super) fn read(file: &str, text: &str) -> Reading {
-    let mut reader = Reader {
-        lines: Lines::new(file, text),
-        places: Places::default(),
-        diagnostics: Vec::new(),
-    };
+pub(crate) fn read(file: &str, text: &str) -> Reading {
+    let mut reader = Reader::new(file, text, None);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let place = reader.lines.place(&error.span().unwrap_or(0..0));
@@ -44,10 +48,20 @@ pub(super) fn read(file: &str, text: &str) -> Reading {
     Reading { config, places: reader.places, diagnostics: reader.diagnostics }
 }
 
+/// Reads `text` only to note in `trace` what is asked for.
+pub(super) fn traced(file: &str, text: &str, trace: Trace) -> Trace {
+    let mut reader = Reader::new(file, text, Some(trace.in_another_text()));
+    let (root, _) = DeTable::parse_recoverable(text);
+    reader.config(&root);
+    reader.trace.unwrap_or_default()
+}
+
 struct Reader<'a> {
     lines: Lines<'a>,
     places: Places,
-    diagnostics: Vec<Diagnostic>,
+    diagnostics: Found,
+    /// For the schema.
+    trace: Option<Trace>,
 }
 
 /// A table, the way to it, and how to call it in a message.
@@ -69,34 +83,56 @@ impl<'t> At<'_, 't> {
     }
 }
 
+impl<'a> Reader<'a> {
+    fn new(file: &'a str, text: &'a str, trace: Option<Trace>) -> Self {
+        let lines = Lines::new(file, text);
+        Self { lines, places: Places::default(), diagnostics: Found::default(), trace }
+    }
+}
+
 impl Reader<'_> {
     fn config(&mut self, root: &Spanned<DeTable<'_>>) -> Config {
         let at = At { table: root.get_ref(), span: root.span(), path: vec![] };
-        let known = ["global", "instance", "virtual_server_group", "virtual_server"];
+        let known = [
+            "global",
+            "instance",
+            "sync_group",
+            "script",
+            "process",
+            "file",
+            "virtual_server_group",
+            "virtual_server",
+        ];
         self.known(&at, "the document", &known);
-        let mut config = Config::default();
-        if let Some(table) = self.table(&at, "global") {
-            config.global = self.global(&table);
+        let global = self.table(&at, "global");
+        Config {
+            global: global.map(|table| self.global(&table)).unwrap_or_default(),
+            instances: self.named(&at, "instance", Self::instance),
+            sync_groups: self.named(&at, "sync_group", Self::sync_group),
+            scripts: self.named(&at, "script", Self::track_script),
+            processes: self.named(&at, "process", Self::track_process),
+            files: self.named(&at, "file", Self::track_file),
+            groups: self.named(&at, "virtual_server_group", Self::group),
+            virtual_servers: self.virtual_servers(&at),
         }
-        if let Some(table) = self.table(&at, "instance") {
-            for (name, value) in table.table {
-                let name: &str = name.get_ref();
-                if let Some(table) = self.as_table(table.path_to(name), value) {
-                    let instance = self.instance(&table);
-                    config.instances.insert(name.to_owned(), instance);
-                }
+    }
+
+    /// The tables of a section, by their names.
+    fn named<'p, 't, T>(
+        &mut self,
+        at: &At<'p, 't>,
+        section: &'p str,
+        read: impl Fn(&mut Self, &At<'_, '_>) -> T,
+    ) -> BTreeMap<String, T> {
+        let mut all = BTreeMap::new();
+        let Some(section) = self.table(at, section) else { return all };
+        for (name, value) in section.table {
+            let name: &str = name.get_ref();
+            if let Some(table) = self.as_table(section.path_to(name), value) {
+                let one = read(self, &table);
+                all.insert(name.to_owned(), one);
             }
         }
-        if let Some(table) = self.table(&at, "virtual_server_group") {
-            for (name, value) in table.table {
-                let name: &str = name.get_ref();
-                if let Some(table) = self.as_table(table.path_to(name), value) {
-                    let group = self.group(&table);
-                    config.groups.insert(name.to_owned(), group);
-                }
-            }
-        }
-        config.virtual_servers = self.virtual_servers(&at);
-        config
+        all
     }
 }

@@ -1,5 +1,6 @@
 //! One value of a TOML document each: its place is noted, and a wrong type or range is reported.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -8,6 +9,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::{At, Reader};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::document::spelling;
 
 impl Reader<'_> {
     pub(super) fn value<'t>(
@@ -88,6 +90,38 @@ impl Reader<'_> {
         text
     }
 
+    /// A list of strings whose order means nothing: sorted, each once, and its place known by its
+    /// text.
+    pub(super) fn words<T: Ord>(
+        &mut self,
+        at: &At<'_, '_>,
+        name: &str,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let mut words = Vec::new();
+        for value in self.array(at, name).into_iter().flatten() {
+            let mut path = at.path_to(name);
+            let Some(text) = value.get_ref().as_str() else {
+                path.push("0");
+                self.mistyped(&path, value, "a string");
+                continue;
+            };
+            path.push(text);
+            self.places.put(&path, self.lines.place(&value.span()));
+            match read(text) {
+                Some(word) => words.push(word),
+                None => {
+                    let message = format!("{text:?} is not {what}");
+                    self.unread(&path, &value.span(), message, "");
+                }
+            }
+        }
+        words.sort();
+        words.dedup();
+        words
+    }
+
     pub(super) fn boolean(&mut self, at: &At<'_, '_>, name: &str) -> Option<bool> {
         let value = self.value(at, name)?;
         let flag = value.get_ref().as_bool();
@@ -103,6 +137,9 @@ impl Reader<'_> {
         name: &str,
         range: std::ops::RangeInclusive<i64>,
     ) -> Option<T> {
+        if let Some(trace) = &mut self.trace {
+            trace.range(&at.path_to(name), &range);
+        }
         let value = self.value(at, name)?;
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
         let Some(number) = value.get_ref().as_integer() else {
@@ -125,6 +162,9 @@ impl Reader<'_> {
         name: &str,
         what: &str,
     ) -> Option<T> {
+        if let Some(trace) = &mut self.trace {
+            trace.what(&at.path_to(name), what);
+        }
         let text = self.string(at, name)?;
         let parsed = text.parse().ok();
         if parsed.is_none() {
@@ -140,6 +180,9 @@ impl Reader<'_> {
         name: &str,
         all: &[(&str, T)],
     ) -> Option<T> {
+        if let Some(trace) = &mut self.trace {
+            trace.words(&at.path_to(name), all.iter().map(|(word, _)| *word));
+        }
         let text = self.string(at, name)?;
         let found = all.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
@@ -152,18 +195,36 @@ impl Reader<'_> {
     }
 
     pub(super) fn known(&mut self, at: &At<'_, '_>, whose: &str, known: &[&str]) {
+        if let Some(trace) = &mut self.trace {
+            let values = at.table.iter().map(|(name, value)| {
+                let name: &str = name.get_ref();
+                (name, value)
+            });
+            trace.table(&at.path, whose, known, values);
+        }
         for key in at.table.keys() {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
                 let place = self.lines.place(&key.span());
                 let message = format!("{name} is no setting of {whose}");
-                let hint = format!("settings are {}", known.join(", "));
+                if self.diagnostics.is_full_of_errors() {
+                    // One more says only that there are more.
+                    self.diagnostics.push(Diagnostic::error(Some(place), message));
+                    return;
+                }
+                let hint = match spelling::nearest(name, known) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("settings are {}", known.join(", ")),
+                };
                 self.diagnostics.push(Diagnostic::error(Some(place), message).hint(hint));
             }
         }
     }
 
     pub(super) fn required(&mut self, at: &At<'_, '_>, names: &[&str]) {
+        if let Some(trace) = &mut self.trace {
+            trace.required(&at.path, names);
+        }
         for name in names.iter().filter(|name| at.get(name).is_none()) {
             self.unread(&at.path_to(name), &at.span, format!("{name} is missing"), "");
         }
@@ -204,22 +265,35 @@ pub(super) struct Lines<'a> {
     file: &'a str,
     text: &'a str,
     starts: Vec<usize>,
+    /// An offset that was asked for, the start of its line, and the characters between: a long
+    /// line is not counted from its start for each value in it.
+    last: Cell<(usize, usize, usize)>,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
         let after = text.match_indices('\n').map(|(index, _)| index + 1);
-        Self { file, text, starts: std::iter::once(0).chain(after).collect() }
+        Self {
+            file,
+            text,
+            starts: std::iter::once(0).chain(after).collect(),
+            last: Cell::default(),
+        }
     }
 
     pub(super) fn place(&self, span: &Range<usize>) -> Place {
         let line = self.starts.partition_point(|start| *start <= span.start).max(1);
         let start = self.starts[line - 1];
-        let before = self.text.get(start..span.start).unwrap_or_default();
+        let (offset, of, counted) = self.last.get();
+        let (from, counted) =
+            if of == start && offset <= span.start { (offset, counted) } else { (start, 0) };
+        let between = self.text.get(from..span.start).unwrap_or_default();
+        let before = counted + between.chars().count();
+        self.last.set((span.start, start, before));
         Place {
             file: self.file.to_owned(),
             line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX),
+            column: u32::try_from(before + 1).unwrap_or(u32::MAX),
         }
     }
 }

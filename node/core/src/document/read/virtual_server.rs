@@ -3,21 +3,22 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use leasehold_model::{
-    Family, Forward, Fwmark, Persistence, Protocol, Scheduler, SchedulerFlags, Script, Service,
-    SorryServer, Tunnel, TunnelChecksum, TunnelKind, VirtualServer,
+    Damping, Family, Forward, Fwmark, Persistence, Protocol, Scheduler, SchedulerFlags, Script,
+    Service, SorryServer, Tunnel, TunnelChecksum, TunnelKind, VirtualServer,
 };
 use toml::Spanned;
 
 use super::group::socket;
 use super::{At, Reader};
 use crate::document::canonical::{self, flag_words};
+use crate::document::checks;
 use crate::document::{DEFAULT_GUE_PORT, MAX_LVS_TIMEOUT_S};
 
 pub(super) const SOCKET: &str = "for example \"10.0.0.1:80\" or \"[fd00::1]:80\"";
 /// Stands for an address that could not be read.
 pub(super) const UNREAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 26] = [
     "address",
     "fwmark",
     "family",
@@ -39,6 +40,9 @@ const KNOWN: [&str; 23] = [
     "hysteresis",
     "quorum_up",
     "quorum_down",
+    "ha_suspend",
+    "smtp_alert",
+    "damping",
     "sorry_server",
     "real_server",
 ];
@@ -83,6 +87,9 @@ impl Reader<'_> {
         server.hysteresis = self.integer(at, "hysteresis", 0..=any).unwrap_or(0);
         server.quorum_up = self.script(at, "quorum_up");
         server.quorum_down = self.script(at, "quorum_down");
+        server.ha_suspend = self.boolean(at, "ha_suspend").unwrap_or(false);
+        server.smtp_alert = self.boolean(at, "smtp_alert");
+        server.damping = self.damping(at);
         server.sorry_server = self.sorry_server(at);
         server.real_servers = self.real_servers(at);
         canonical::virtual_server(&mut server);
@@ -247,6 +254,17 @@ impl Reader<'_> {
         let user = self.owned(&table, "user");
         let group = self.owned(&table, "group");
         Some(Script { command: self.owned(&table, "command")?, user, group })
+    }
+
+    fn damping(&mut self, at: &At<'_, '_>) -> Option<Damping> {
+        let table = self.table(at, "damping")?;
+        let names = ["flaps", "window_ms", "hold_ms"];
+        self.known(&table, "damping", &names);
+        self.required(&table, &names);
+        let flaps = self.limited(&table, "flaps", checks::FLAPS);
+        let window_ms = self.limited(&table, "window_ms", checks::WINDOW_MS);
+        let hold_ms = self.limited(&table, "hold_ms", checks::HOLD_MS);
+        Some(Damping { flaps: flaps?, window_ms: window_ms?, hold_ms: hold_ms? })
     }
 
     fn sorry_server(&mut self, at: &At<'_, '_>) -> Option<SorryServer> {

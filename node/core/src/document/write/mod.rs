@@ -1,31 +1,66 @@
 //! The one way a configuration is written: defaults left out, names sorted, one line per VIP.
 
+mod check;
+mod track;
 mod virtual_server;
+mod vrrp;
 
 use std::fmt::Write;
 
 use leasehold_model::{
-    Auth, AuthType, Config, Dataplane, Global, Instance, LvsTimeouts, Scope, SyncDaemon, Vip,
+    Alerts, Auth, AuthType, Config, Dataplane, Global, Instance, LvsTimeouts, SyncDaemon,
 };
 
+pub(crate) use track::{
+    alerts_settings, file_settings, global_settings, process_settings, script_settings,
+    sync_group_settings,
+};
 pub(crate) use virtual_server::{Setting, real_server_settings, server_settings};
+pub(crate) use vrrp::{notify_settings, vrrp_settings};
 
 /// Canonical TOML. Equal configurations give equal texts, and reading the text gives back the
 /// configuration.
 #[must_use]
 pub fn to_toml(config: &Config) -> String {
     let mut out = String::new();
-    global(&mut out, config).expect("writing to a String can't fail");
+    everything(&mut out, config).expect("writing to a String can't fail");
+    out.trim_start().to_owned()
+}
+
+fn everything(out: &mut String, config: &Config) -> std::fmt::Result {
+    global(out, config)?;
     for (name, one) in &config.instances {
-        instance(&mut out, name, one).expect("writing to a String can't fail");
+        instance(out, name, one)?;
+    }
+    for (name, one) in &config.sync_groups {
+        table(out, "sync_group", name, &sync_group_settings(one))?;
+    }
+    for (name, one) in &config.scripts {
+        table(out, "script", name, &script_settings(one))?;
+    }
+    for (name, one) in &config.processes {
+        table(out, "process", name, &process_settings(one))?;
+    }
+    for (name, one) in &config.files {
+        table(out, "file", name, &file_settings(one))?;
     }
     for (name, one) in &config.groups {
-        virtual_server::group(&mut out, name, one).expect("writing to a String can't fail");
+        virtual_server::group(out, name, one)?;
     }
     for one in &config.virtual_servers {
-        virtual_server::virtual_server(&mut out, one).expect("writing to a String can't fail");
+        virtual_server::virtual_server(out, one)?;
     }
-    out.trim_start().to_owned()
+    Ok(())
+}
+
+/// A table of a section.
+fn table(out: &mut String, section: &str, name: &str, all: &[Setting]) -> std::fmt::Result {
+    writeln!(out, "\n[{section}.{}]", key(name))?;
+    settings(out, all)
+}
+
+fn settings(out: &mut String, all: &[Setting]) -> std::fmt::Result {
+    all.iter().try_for_each(|(name, value)| writeln!(out, "{name} = {value}"))
 }
 
 fn global(out: &mut String, config: &Config) -> std::fmt::Result {
@@ -34,9 +69,7 @@ fn global(out: &mut String, config: &Config) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(out, "[global]")?;
-    if let Some(group) = global.vrrp_mcast_group4 {
-        writeln!(out, "vrrp_mcast_group4 = \"{group}\"")?;
-    }
+    settings(out, &global_settings(global))?;
     match global.dataplane {
         Dataplane::Auto => {}
         Dataplane::Ipvs => writeln!(out, "dataplane = \"ipvs\"")?,
@@ -50,6 +83,10 @@ fn global(out: &mut String, config: &Config) -> std::fmt::Result {
     }
     if let Some(daemon) = &global.lvs_sync_daemon {
         writeln!(out, "lvs_sync_daemon = {}", sync_daemon(daemon))?;
+    }
+    if global.alerts != Alerts::default() {
+        writeln!(out, "\n[global.alerts]")?;
+        settings(out, &alerts_settings(&global.alerts))?;
     }
     if !global.router_id.is_empty() {
         writeln!(out, "\n[global.router_id]")?;
@@ -119,50 +156,31 @@ fn instance(out: &mut String, name: &str, one: &Instance) -> std::fmt::Result {
     if one.preempt_delay_ms != 0 {
         writeln!(out, "preempt_delay_ms = {}", one.preempt_delay_ms)?;
     }
+    // Always written: an instance without it can't be read.
     writeln!(out, "virtual_ipaddress = [")?;
     for one in &one.virtual_ipaddress {
-        vip(out, one)?;
+        writeln!(out, "    {},", vrrp::vip(one))?;
     }
     writeln!(out, "]")?;
+    let excluded = one.virtual_ipaddress_excluded.iter().map(vrrp::vip);
+    let excluded = vrrp::lines("virtual_ipaddress_excluded", excluded);
+    settings(out, excluded.as_slice())?;
+    settings(out, &vrrp_settings(one))?;
+    settings(out, &notify_settings(&one.notify))?;
     for (director, own) in &one.directors {
         writeln!(out, "\n[instance.{name}.director.{}]", key(director))?;
-        if let Some(priority) = own.priority {
-            writeln!(out, "priority = {priority}")?;
-        }
-        if let Some(interface) = &own.interface {
-            writeln!(out, "interface = {}", string(interface))?;
-        }
+        settings(out, &vrrp::candidate_settings(own))?;
     }
     Ok(())
 }
 
-fn vip(out: &mut String, vip: &Vip) -> std::fmt::Result {
-    write!(out, "    {{ address = \"{}\", prefix = {}", vip.address, vip.prefix)?;
-    if let Some(dev) = &vip.dev {
-        write!(out, ", dev = {}", string(dev))?;
-    }
-    if let Some(label) = &vip.label {
-        write!(out, ", label = {}", string(label))?;
-    }
-    if let Some(broadcast) = vip.broadcast {
-        write!(out, ", broadcast = \"{broadcast}\"")?;
-    }
-    match vip.scope {
-        Scope::Global => {}
-        Scope::Site => write!(out, ", scope = \"site\"")?,
-        Scope::Link => write!(out, ", scope = \"link\"")?,
-        Scope::Host => write!(out, ", scope = \"host\"")?,
-    }
-    writeln!(out, " }},")
-}
-
-fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { string(name) }
 }
 
 /// A basic string: every control character escaped.
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

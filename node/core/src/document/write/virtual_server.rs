@@ -4,14 +4,13 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use leasehold_model::{
-    Check, CheckKind, Family, Forward, Fwmark, GroupEntry, Protocol, RealServer, Scheduler, Script,
-    Service, SorryServer, Tunnel, TunnelChecksum, TunnelKind, Url, VirtualServer,
-    VirtualServerGroup,
+    Damping, Family, Forward, Fwmark, GroupEntry, Protocol, RealServer, Scheduler, Script, Service,
+    SorryServer, Tunnel, TunnelChecksum, TunnelKind, VirtualServer, VirtualServerGroup,
 };
 
+use super::check::check;
 use super::{inline, key, list, string};
 use crate::document::canonical::flag_words;
-use crate::document::checks::{self, Kind};
 
 /// A name and the TOML of its value.
 pub(crate) type Setting = (&'static str, String);
@@ -104,6 +103,9 @@ pub(crate) fn server_settings(server: &VirtualServer) -> Vec<Setting> {
     all.extend((server.hysteresis != 0).then(|| ("hysteresis", server.hysteresis.to_string())));
     all.extend(server.quorum_up.as_ref().map(|one| ("quorum_up", script(one))));
     all.extend(server.quorum_down.as_ref().map(|one| ("quorum_down", script(one))));
+    all.extend(truth("ha_suspend", server.ha_suspend));
+    all.extend(server.smtp_alert.map(|alert| ("smtp_alert", alert.to_string())));
+    all.extend(server.damping.as_ref().map(|one| ("damping", damping(one))));
     all.extend(server.sorry_server.as_ref().map(|one| ("sorry_server", sorry_server(one))));
     all
 }
@@ -122,6 +124,7 @@ pub(crate) fn real_server_settings(real: &RealServer) -> Vec<Setting> {
     all.extend(real.virtualhost.as_ref().map(|host| ("virtualhost", string(host))));
     all.extend(real.notify_up.as_ref().map(|one| ("notify_up", script(one))));
     all.extend(real.notify_down.as_ref().map(|one| ("notify_down", script(one))));
+    all.extend(real.smtp_alert.map(|alert| ("smtp_alert", alert.to_string())));
     if !real.checks.is_empty() {
         let lines: Vec<String> =
             real.checks.iter().map(|one| format!("    {},\n", check(one))).collect();
@@ -160,7 +163,7 @@ fn forward(kind: Forward) -> String {
     inline(&all)
 }
 
-fn script(script: &Script) -> String {
+pub(super) fn script(script: &Script) -> String {
     let Script { command, user, group } = script;
     if user.is_none() && group.is_none() {
         return string(command);
@@ -171,6 +174,15 @@ fn script(script: &Script) -> String {
     inline(&all)
 }
 
+fn damping(damping: &Damping) -> String {
+    let Damping { flaps, window_ms, hold_ms } = damping;
+    inline(&[
+        ("flaps", flaps.to_string()),
+        ("window_ms", window_ms.to_string()),
+        ("hold_ms", hold_ms.to_string()),
+    ])
+}
+
 fn sorry_server(sorry: &SorryServer) -> String {
     let SorryServer { address, lb_kind, inhibit } = sorry;
     if lb_kind.is_none() && !inhibit {
@@ -179,42 +191,5 @@ fn sorry_server(sorry: &SorryServer) -> String {
     let mut all = vec![("address", format!("\"{address}\""))];
     all.extend(lb_kind.map(|kind| ("lb_kind", forward(kind))));
     all.extend(inhibit.then(|| ("inhibit", "true".to_owned())));
-    inline(&all)
-}
-
-fn check(check: &Check) -> String {
-    let Check { kind, connect, delay_loop_ms, connect_timeout_ms, retry, delay_before_retry_ms } =
-        check;
-    let (word, defaults) = match kind {
-        CheckKind::Tcp => ("tcp", checks::defaults(Kind::Tcp)),
-        CheckKind::Http { .. } => ("http", checks::defaults(Kind::Http)),
-    };
-    let mut all = vec![("type", format!("\"{word}\""))];
-    if let CheckKind::Http { urls } = kind {
-        all.push(("url", list(urls.iter().map(url))));
-    }
-    all.extend(connect.map(|address| ("connect", format!("\"{address}\""))));
-    let numbers = [
-        ("delay_loop_ms", *delay_loop_ms, defaults.delay_loop_ms),
-        ("connect_timeout_ms", *connect_timeout_ms, defaults.connect_timeout_ms),
-        ("retry", *retry, defaults.retry),
-        ("delay_before_retry_ms", *delay_before_retry_ms, defaults.delay_before_retry_ms),
-    ];
-    let given = numbers.into_iter().filter(|(_, value, default)| value != default);
-    all.extend(given.map(|(name, value, _)| (name, value.to_string())));
-    inline(&all)
-}
-
-fn url(url: &Url) -> String {
-    let Url { path, status_code, virtualhost } = url;
-    let mut all = vec![("path", string(path))];
-    if !status_code.is_empty() {
-        let ranges = status_code.iter().map(|(first, last)| match first == last {
-            true => format!("\"{first}\""),
-            false => format!("\"{first}-{last}\""),
-        });
-        all.push(("status_code", list(ranges)));
-    }
-    all.extend(virtualhost.as_ref().map(|host| ("virtualhost", string(host))));
     inline(&all)
 }

@@ -23,10 +23,10 @@ const ROOT: &[Row] = &[
         Served,
         "like include; a file that can't be had is an error with any of them",
     ),
-    ("vrrp_sync_group", NotYet, "its instances move each on their own"),
-    ("vrrp_script", NotYet, "no script is run and no priority follows one"),
-    ("vrrp_track_process", NotYet, "no process is watched and no priority follows one"),
-    ("track_file vrrp_track_file", NotYet, "no file is watched and no priority follows one"),
+    ("vrrp_sync_group", Served, "instances that one lease covers; the same in every file"),
+    ("vrrp_script", Served, "the same in every file that has it"),
+    ("vrrp_track_process", Served, "the same in every file that has it"),
+    ("track_file vrrp_track_file", Served, "the same in every file that has it"),
     (
         "virtual_server",
         Served,
@@ -39,7 +39,7 @@ const ROOT: &[Row] = &[
     ("static_rules", NotYet, "give the rules to the system's network configuration"),
     ("track_group", NotYet, "no static item is watched"),
     ("garp_group", NotYet, "announcements are not paced"),
-    ("SSL", NotYet, "no TLS check is made"),
+    ("SSL", NotYet, "SSL_GET shows no certificate of its own, and trusts any, as keepalived does"),
     ("net_namespace net_namespace_ipvs", NotYet, "start the daemon inside the namespace"),
     ("interface_up_down_delays", NotYet, "a link counts as soon as it changes"),
     ("linkbeat_use_polling linkbeat_interfaces", NoMeaning, "the kernel reports every link change"),
@@ -54,34 +54,68 @@ const GARP_GROUP: &[Row] =
 
 const TRACK_GROUP: &[Row] = &[("group", NotYet, "no static item is watched")];
 
-const SSL: &[Row] = &[("password ca certificate key", NotYet, "no TLS check is made")];
+const SSL: &[Row] = &[
+    (
+        "ca",
+        NoMeaning,
+        "keepalived trusts any certificate with it, too; in TOML, tls.trust says whom",
+    ),
+    ("password certificate key", NotYet, "SSL_GET shows no certificate of its own"),
+];
 
 const IDENTITY_AND_SCRIPTS: &[Row] = &[
     ("router_id", Served, "the node's name for humans, kept per director"),
     ("vrrp_mcast_group4", Served, "where IPv4 adverts go"),
-    ("vrrp_version", NotYet, "2, unless advert_int has a fraction or the VIPs are IPv6: then 3"),
+    ("vrrp_version", Served, "2 or 3, of instances that name none"),
     (
-        "notification_email notification_email_from smtp_server smtp_helo_name \
-         smtp_connect_timeout smtp_alert smtp_alert_vrrp smtp_alert_checker no_email_faults \
-         no_checker_emails",
-        NotYet,
-        "no mail is sent",
+        "notification_email notification_email_from smtp_server smtp_helo_name",
+        Served,
+        "the same in every file",
     ),
-    ("checker_log_all_failures", NotYet, "which failures are logged can't be chosen"),
+    ("smtp_connect_timeout", Served, "0.001 to 3600 seconds"),
+    ("smtp_alert", Served, "of all that says nothing"),
+    ("smtp_alert_vrrp", Served, "of instances and groups that say nothing; before smtp_alert"),
+    ("no_email_faults", Served, "no mail of a fault"),
+    (
+        "smtp_alert_checker",
+        Served,
+        "of virtual servers and real servers that say nothing; before smtp_alert",
+    ),
+    ("no_checker_emails", NoMeaning, "mail is of real servers that come or go, not of each check"),
+    ("checker_log_all_failures", Served, "of every check that says nothing"),
     ("rs_init_notifies", NotYet, "no script is run"),
     (
         "startup_script shutdown_script startup_script_timeout shutdown_script_timeout",
         NotYet,
         "use ExecStartPre= and ExecStopPost= of the systemd unit",
     ),
-    ("script_user", NotYet, "no script is run"),
-    ("enable_script_security", NotYet, "no script is run; when they are, it will always be on"),
-    ("use_symlink_paths set_supplementary_groups", NoMeaning, "no script is run"),
     (
-        "notify_fifo notify_fifo_script vrrp_notify_fifo vrrp_notify_fifo_script lvs_notify_fifo \
-         lvs_notify_fifo_script vrrp_notify_priority_changes fifo_write_vrrp_states_on_reload",
-        NotYet,
-        "nothing is notified; `leasehold status --watch` follows every change",
+        "script_user",
+        Served,
+        "a user and a group, the same in every file; keepalived_script, or else nobody, where none \
+         is given: never root by default",
+    ),
+    ("enable_script_security", Served, "always on"),
+    ("use_symlink_paths", NoMeaning, "a link is followed, and what it leads to is checked"),
+    ("set_supplementary_groups", NotYet, "scripts have one group"),
+    ("notify_fifo", Served, "a pipe that all changes are written to"),
+    ("vrrp_notify_fifo", Served, "a pipe for changes of instances and groups"),
+    (
+        "lvs_notify_fifo",
+        Served,
+        "a pipe for changes of real servers and quorums; a line ends with its newline, without the \
+         NUL that keepalived writes after it",
+    ),
+    (
+        "notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script",
+        Served,
+        "gets the pipe's path as last argument; of two for one pipe, that of VRRP counts",
+    ),
+    ("vrrp_notify_priority_changes", Served, "of instances and groups that say nothing"),
+    (
+        "fifo_write_vrrp_states_on_reload",
+        NoMeaning,
+        "a change of the configuration restarts nothing, so no state is to be told again",
     ),
     (
         "process_names process_name vrrp_process_name checker_process_name lvs_process_name \
@@ -92,15 +126,24 @@ const IDENTITY_AND_SCRIPTS: &[Row] = &[
 ];
 
 const VRRP_DEFAULTS: &[Row] = &[
-    ("vrrp_mcast_group6", NotYet, "IPv6 adverts go to ff02::12"),
+    ("vrrp_mcast_group6", Served, "where IPv6 adverts go; ff02::12 where none is given"),
     (
-        "vrrp_garp_master_delay vrrp_garp_master_repeat vrrp_garp_master_refresh \
-         vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay vrrp_garp_lower_prio_repeat \
-         vrrp_min_garp vrrp_garp_extra_if vrrp_vmac_garp_intvl",
-        NotYet,
-        "announcements follow a plan of their own",
+        "vrrp_garp_master_delay vrrp_garp_master_refresh vrrp_garp_lower_prio_delay",
+        Served,
+        "0 to 86400 seconds, of instances that say nothing",
     ),
-    ("vrrp_garp_interval vrrp_gna_interval", NotYet, "announcements are not paced"),
+    (
+        "vrrp_garp_master_repeat vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_repeat",
+        Served,
+        "up to 1000, of instances that say nothing",
+    ),
+    ("vrrp_min_garp", Served, "one announcement and no second burst"),
+    (
+        "vrrp_garp_extra_if vrrp_vmac_garp_intvl",
+        NotYet,
+        "announcements leave by the VIP's interface alone",
+    ),
+    ("vrrp_garp_interval vrrp_gna_interval", Served, "0 to 1 second; 0 paces nothing"),
     (
         "vrrp_down_timer_adverts",
         NoMeaning,
@@ -111,13 +154,24 @@ const VRRP_DEFAULTS: &[Row] = &[
         NoMeaning,
         "adverts inform; the lease decides who holds the VIP",
     ),
-    ("vrrp_strict", NoMeaning, "no packet filter is set up and no setting is refused for it"),
     (
-        "vrrp_skip_check_adv_addr vrrp_check_unicast_src",
+        "vrrp_strict",
         NoMeaning,
-        "adverts of others decide nothing, so they need no check",
+        "no packet filter is set up and no setting is refused: the VIP answers, where keepalived \
+         drops packets to it, and authentication, unicast_peer and preempt_delay count, where \
+         keepalived refuses them",
     ),
-    ("v3_checksum_as_v2", NotYet, "VRRPv3 checksums cover the pseudo-header (RFC 9568, 5.2.8)"),
+    (
+        "vrrp_skip_check_adv_addr",
+        NoMeaning,
+        "other addresses in an advert are counted as address_list, and the advert is heard",
+    ),
+    (
+        "vrrp_check_unicast_src",
+        NoMeaning,
+        "always so: with unicast_peer only adverts of a listed peer are heard",
+    ),
+    ("v3_checksum_as_v2", Served, "of every instance with VRRPv3 over IPv4 that says nothing"),
     (
         "vrrp_startup_delay vrrp_delay_after_boot",
         NotYet,
@@ -127,7 +181,7 @@ const VRRP_DEFAULTS: &[Row] = &[
     ("default_interface", NoMeaning, "every address names its interface or has its instance's"),
     ("dynamic_interfaces", NoMeaning, "interfaces may always come and go"),
     ("disable_local_igmp", NoMeaning, "no system-wide setting is changed"),
-    ("vmac_prefix vmac_addr_prefix", NotYet, "no virtual MAC is used"),
+    ("vmac_prefix vmac_addr_prefix", NotYet, "use_vmac NAME names one"),
     (
         "lvs_sync_daemon",
         Served,

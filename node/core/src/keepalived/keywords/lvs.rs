@@ -8,7 +8,6 @@ use super::Status::{NoMeaning, NotYet, Served};
 use super::{Row, Table};
 
 const NO_CHECK: &str = "the real server is not checked by it, and is up if nothing else checks it";
-const NO_SCRIPT: &str = "kept in the configuration; no script is run";
 const NO_BFD: &str = "no BFD session is opened";
 const INHERITED: &str = "for the checks within; what stands further in counts";
 
@@ -22,12 +21,12 @@ pub(super) const TABLE: Table = &[
     (Checker, CHECKER),
     (Http, HTTP),
     (Url, URL),
-    (Smtp, &[("helo_name host", NotYet, NO_CHECK)]),
-    (Dns, &[("type name", NotYet, NO_CHECK)]),
-    (Misc, &[("misc_path misc_timeout misc_dynamic user", NotYet, NO_CHECK)]),
-    (Udp, &[("payload require_reply min_reply_length max_reply_length", NotYet, NO_CHECK)]),
-    (BfdCheck, &[("name", NotYet, NO_CHECK)]),
-    (FileCheck, &[("track_file weight", NotYet, NO_CHECK)]),
+    (Smtp, SMTP),
+    (Dns, DNS),
+    (Misc, MISC),
+    (Udp, UDP),
+    (BfdCheck, &[("name alpha", NotYet, NO_CHECK)]),
+    (FileCheck, FILE_CHECK),
     (Bfd, BFD),
 ];
 
@@ -56,18 +55,30 @@ const VIRTUAL_SERVER: &[Row] = &[
     ),
     ("flag-1 flag-2 flag-3", Served, "what they mean is the scheduler's"),
     ("delay_loop", Served, "60 seconds where it is left out; for the checks within"),
-    ("retry delay_before_retry connect_timeout", Served, INHERITED),
-    ("warmup", NotYet, "when the first check is made can't be chosen"),
+    ("retry delay_before_retry connect_timeout warmup", Served, INHERITED),
     ("alpha inhibit_on_failure", Served, "for real servers that do not say"),
     ("virtualhost", Served, "for checks that name none"),
-    ("omega", NotYet, NO_SCRIPT),
+    (
+        "omega",
+        Served,
+        "scripts, pipes and mails only where it is served; all of it goes down where it is given \
+         up, not only at the stop",
+    ),
     ("quorum", Served, "1 where it is left out"),
     ("hysteresis", Served, "made less than the quorum, as in keepalived"),
-    ("quorum_up quorum_down", NotYet, NO_SCRIPT),
+    ("quorum_up quorum_down", Served, "run by every director; with omega by the holder alone"),
     ("sorry_server", Served, "without a port, the service's"),
     ("sorry_server_inhibit sorry_server_lvs_method", Served, "above or below sorry_server"),
-    ("ha_suspend", NotYet, "when checks pause can't be chosen"),
-    ("smtp_alert", NotYet, "no mail is sent"),
+    (
+        "ha_suspend",
+        Served,
+        "checks pause where the VIP is not held; with a group, while none of its addresses is",
+    ),
+    (
+        "smtp_alert",
+        Served,
+        "smtp_alert_checker's or smtp_alert's where it is left out, or else off",
+    ),
     ("snmp_name", NoMeaning, "there is no SNMP agent"),
     ("hashed", NoMeaning, "keepalived ignores it too"),
     ("real_server", Served, "without a port, the service's; with DR and TUN always the service's"),
@@ -78,53 +89,106 @@ const REAL_SERVER: &[Row] = &[
     ("lvs_method", Served, "the virtual server's where it is left out"),
     ("uthreshold lthreshold", Served, "lthreshold is not above uthreshold"),
     ("inhibit_on_failure alpha", Served, "off says otherwise than the virtual server"),
-    ("retry delay_before_retry connect_timeout delay_loop", Served, INHERITED),
-    ("warmup", NotYet, "when the first check is made can't be chosen"),
+    ("retry delay_before_retry connect_timeout delay_loop warmup", Served, INHERITED),
     ("virtualhost", Served, "for checks that name none"),
-    ("notify_up notify_down", NotYet, NO_SCRIPT),
-    ("smtp_alert", NotYet, "no mail is sent"),
+    ("notify_up notify_down", Served, "run by every director; with omega by the holder alone"),
+    ("smtp_alert", Served, "smtp_alert_checker's or smtp_alert's where it is left out, or else on"),
     ("snmp_name", NoMeaning, "there is no SNMP agent"),
-    ("TCP_CHECK HTTP_GET", Served, "every check must pass"),
     (
-        "SSL_GET SMTP_CHECK DNS_CHECK MISC_CHECK PING_CHECK UDP_CHECK BFD_CHECK FILE_CHECK",
-        NotYet,
-        NO_CHECK,
+        "TCP_CHECK HTTP_GET SSL_GET SMTP_CHECK DNS_CHECK MISC_CHECK PING_CHECK UDP_CHECK FILE_CHECK",
+        Served,
+        "every check must pass",
     ),
+    ("BFD_CHECK", NotYet, NO_CHECK),
 ];
 
 const CHECKER: &[Row] = &[
-    ("retry", Served, "1 where it is left out"),
-    ("delay_before_retry", Served, "1 second where it is left out, 3 in HTTP_GET"),
+    (
+        "retry",
+        Served,
+        "1 where it is left out, 3 in DNS_CHECK, 0 in MISC_CHECK; not before the first answer, \
+         as in keepalived",
+    ),
+    (
+        "delay_before_retry",
+        Served,
+        "1 second where it is left out, 3 in HTTP_GET and SSL_GET, delay_loop in DNS_CHECK",
+    ),
     ("connect_timeout", Served, "5 seconds where it is left out"),
     ("delay_loop", Served, "60 seconds where it is left out"),
     ("connect_ip connect_port", Served, "the real server's where they are left out"),
-    ("alpha", Served, "counts for every check of the real server"),
-    ("warmup", NotYet, "when the first check is made can't be chosen"),
-    ("log_all_failures", NotYet, "which failures are logged can't be chosen"),
-    ("bindto bind_port bind_if fwmark", NotYet, "checks go out as the routes say"),
+    ("alpha", Served, "of this check; the real server's where it is left out"),
+    ("warmup", Served, "the first check comes at a random time within it; delay_loop's"),
+    ("log_all_failures", Served, "each failure is logged, not only those that change something"),
+    ("bindto", Served, "an address that every director has"),
+    ("bind_port bind_if fwmark", Served, "of what the check sends"),
 ];
 
 const HTTP: &[Row] = &[
-    ("url", Served, "one or more; every page must be answered as it should be"),
+    ("url", Served, "one or more; each is asked in every check, and must be answered as it should"),
     ("virtualhost", Served, "for pages that name none"),
-    ("nb_get_retry", Served, "as retry; in TCP_CHECK it has no effect, as in keepalived 2"),
-    ("http_protocol", NotYet, "the version of HTTP can't be chosen"),
-    ("enable_sni sni_name tls_compliant", NotYet, "no TLS check is made"),
-    ("fast_recovery", NotYet, "how fast several pages are asked for can't be chosen"),
+    ("nb_get_retry", Served, "as retry; elsewhere it has no effect, as in keepalived 2"),
+    ("http_protocol", Served, "1.0, 1.0C, 1.1; also 2, which keepalived has not"),
+    ("enable_sni sni_name", Served, "SSL_GET; sni_name alone is enable_sni, as in keepalived"),
+    ("tls_compliant", NoMeaning, "how a connection is closed changes no answer"),
+    ("fast_recovery", NoMeaning, "every url is asked in each check: there is no delay between two"),
 ];
 
 const URL: &[Row] = &[
     ("path", Served, "a url without one is ignored, as in keepalived"),
     ("status_code", Served, "codes and ranges; 200-299 where it is left out"),
     ("virtualhost", Served, "the check's, real server's or virtual server's where it is left out"),
-    ("digest", NotYet, "the status code counts, not what the page says"),
+    ("digest", Served, "MD5 of the body, as genhash prints it"),
     (
-        "regex regex_no_match regex_options regex_min_offset regex_max_offset",
-        NotYet,
-        "the status code counts, not what the page says",
+        "regex",
+        Served,
+        "matched in linear time: look-around and backreferences are refused; escapes are taken \
+         once before, as in keepalived",
     ),
-    ("tls_compliant", NotYet, "no TLS check is made"),
+    ("regex_no_match", Served, "the page is good where it does not match"),
+    (
+        "regex_options",
+        Served,
+        "caseless, multiline, dotall, extended, ungreedy, dollar_endonly, utf and ucp; firstline, \
+         alt_bsux and allow_empty_class are refused, and the others change nothing",
+    ),
+    ("regex_min_offset", Served, "a match begins at this byte or later"),
+    ("regex_max_offset", Served, "a match begins at this byte at last"),
+    ("tls_compliant", NoMeaning, "how a connection is closed changes no answer"),
     ("regex_stack", NoMeaning, "a detail of PCRE2"),
+];
+
+const SMTP: &[Row] = &[
+    ("helo_name", Served, "smtpchecker.keepalived.org where it is left out"),
+    (
+        "host",
+        Served,
+        "connect_ip, connect_port, bindto, bind_port, bind_if, fwmark; all must answer",
+    ),
+];
+
+const DNS: &[Row] = &[
+    ("type", Served, "A, NS, CNAME, SOA, MX, TXT, AAAA, RRSIG, DNSKEY; SOA where it is left out"),
+    ("name", Served, "the root where it is left out"),
+];
+
+const MISC: &[Row] = &[
+    ("misc_path", Served, "a check without one is ignored, as in keepalived"),
+    ("misc_timeout", Served, "the virtual server's delay_loop where it is left out"),
+    ("misc_dynamic", Served, "an exit status of 2 to 255 sets the weight to itself less 2"),
+    ("user", Served, "and a group; script_user's where it is left out"),
+];
+
+const UDP: &[Row] = &[
+    ("payload", Served, "hexadecimal, also single digits"),
+    ("require_reply", Served, "hexadecimal, X for any digit; alone it means any reply"),
+    ("min_reply_length", Served, "0 where it is left out"),
+    ("max_reply_length", Served, "255 where it is left out; above 65507 is 65507"),
+];
+
+const FILE_CHECK: &[Row] = &[
+    ("track_file", Served, "a check without one is ignored, as in keepalived"),
+    ("weight", Served, "-32767 to 32767, and reverse; the file's own where it is left out"),
 ];
 
 const BFD: &[Row] = &[(

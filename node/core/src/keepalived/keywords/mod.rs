@@ -5,7 +5,11 @@ mod global;
 mod lvs;
 mod vrrp;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::LazyLock;
+
+use crate::document::spelling::distance;
 
 /// What becomes of a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,39 +83,41 @@ pub fn all() -> impl Iterator<Item = Keyword> {
 /// What `name` is in `block`.
 #[must_use]
 pub(super) fn find(block: Block, name: &str) -> Option<Keyword> {
-    all().find(|keyword| keyword.block == block && keyword.name == name)
+    KNOWN.get(&(block, name)).copied()
 }
+
+/// Whether a keyword of this name is served in any block.
+pub(super) fn is_served(name: &str) -> bool {
+    SERVED.contains(name)
+}
+
+static KNOWN: LazyLock<BTreeMap<(Block, &str), Keyword>> = LazyLock::new(|| {
+    let mut known = BTreeMap::new();
+    for keyword in all() {
+        known.entry((keyword.block, keyword.name)).or_insert(keyword);
+    }
+    known
+});
+
+static SERVED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    let served = all().filter(|keyword| keyword.status == Status::Served);
+    served.map(|keyword| keyword.name).collect()
+});
 
 /// What someone who wrote `name` in `block` may have meant.
 pub(super) fn suggest(block: Block, name: &str) -> Option<String> {
     let here = || all().filter(move |keyword| keyword.block == block);
     let near = here().map(|keyword| (distance(keyword.name, name), keyword.name)).min();
-    if let Some((..=2, near)) = near
+    // A long name may differ in more.
+    let far = if name.len() > 12 { 3 } else { 2 };
+    if let Some((distance, near)) = near
+        && distance <= far
         && name.len() > 3
     {
         return Some(format!("did you mean `{near}`?"));
     }
     let elsewhere = all().find(|keyword| keyword.name == name)?;
     Some(format!("it belongs in {}", elsewhere.block))
-}
-
-/// Letters to insert, remove, replace or swap with a neighbour to get from one to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 impl fmt::Display for Status {

@@ -38,52 +38,80 @@ const INSTANCE: &[Row] = &[
     ),
     (
         "version",
-        NotYet,
-        "adverts are VRRPv2, unless advert_int has a fraction or the VIPs are IPv6: then VRRPv3",
+        Served,
+        "2 or 3; IPv6 is always 3, and at version 2 a fraction in advert_int is rounded",
     ),
     ("authentication", Served, "VRRPv2 only; the same on every director"),
     ("virtual_ipaddress", Served, "the same on every director"),
     ("preempt", Served, "the default"),
     ("nopreempt", Served, "only with state BACKUP, as in keepalived"),
     ("preempt_delay", Served, "0 to 1000 seconds"),
-    ("virtual_ipaddress_excluded", NotYet, "these addresses are not set up"),
+    (
+        "virtual_ipaddress_excluded",
+        Served,
+        "addresses of either family that adverts do not list; the same on every director",
+    ),
     ("no_virtual_ipaddress", NoMeaning, "an instance without an address is an error"),
-    ("virtual_routes", NotYet, "no routes are set up"),
-    ("virtual_rules", NotYet, "no rules are set up"),
+    ("virtual_routes", Served, "see the table of their words; the same on every director"),
+    ("virtual_rules", Served, "see the table of their words; the same on every director"),
     ("promote_secondaries", NotYet, "set net.ipv4.conf.IF.promote_secondaries=1 yourself"),
     ("accept", NoMeaning, "the holder always answers for its VIPs"),
     ("no_accept", NotYet, "the holder answers for its VIPs"),
     ("vrf", NotYet, "adverts go out of the instance's interface"),
     ("down_timer_adverts", NoMeaning, "the lease's ttl decides when a holder is over"),
-    ("mcast_src_ip", NotYet, "adverts come from the interface's first address"),
-    ("mcast_dst_ip", NotYet, "adverts go to the multicast group"),
     (
-        "unicast_src_ip unicast_peer unicast_ttl unicast_fault_no_peer check_unicast_src",
-        NotYet,
-        "adverts go to the multicast group; the directors themselves agree over unicast TLS, so \
-         none has to arrive",
+        "mcast_src_ip unicast_src_ip",
+        Served,
+        "the src_ip of the director whose file it is; a file for all directors can't say it",
+    ),
+    ("mcast_dst_ip", Served, "the same on every director"),
+    (
+        "unicast_peer",
+        Served,
+        "the peers and unicast_src_ip of every file make one list; a director sends to all but itself",
+    ),
+    ("unicast_ttl", Served, "1 to 255"),
+    ("unicast_fault_no_peer", NoMeaning, "without a peer adverts are multicast"),
+    (
+        "check_unicast_src",
+        NoMeaning,
+        "always so: with unicast_peer only adverts of a listed peer are heard",
     ),
     (
-        "use_vmac use_vmac_addr vmac_xmit_base use_ipvlan",
-        NotYet,
-        "VIPs have the MAC address of the holder's interface",
+        "use_vmac",
+        Served,
+        "a macvlan with the address 00:00:5e:00:01:VRID, or :02: for IPv6; the name is called \
+         vrrp.VRID or vrrp6.VRID where none is given",
     ),
+    ("vmac_xmit_base", Served, "adverts leave by the interface below; unicast needs it"),
+    ("use_vmac_addr", NotYet, "VIPs on other interfaces have the MAC address of theirs"),
+    ("use_ipvlan", NotYet, "VIPs have the MAC address of the holder's interface"),
     ("auth_hmac", NotYet, "adverts are not signed; the lease, not the advert, is what counts"),
     (
         "skip_check_adv_addr lower_prio_no_advert higher_prio_send_advert owner_ignore_adverts",
         NoMeaning,
         "adverts inform; the lease decides who holds the VIP",
     ),
-    ("strict_mode", NoMeaning, "no packet filter is set up and no setting is refused for it"),
-    ("v3_checksum_as_v2", NotYet, "VRRPv3 checksums cover the pseudo-header (RFC 9568, 5.2.8)"),
+    (
+        "strict_mode",
+        NoMeaning,
+        "no packet filter is set up and no setting is refused: the VIP answers, where keepalived \
+         drops packets to it",
+    ),
+    ("v3_checksum_as_v2", Served, "of VRRPv3 over IPv4"),
     ("old_unicast_checksum", NoMeaning, "for peers older than keepalived 1.3"),
     ("native_ipv6", NoMeaning, "keepalived ignores it too"),
     (
-        "garp_master_delay garp_master_repeat garp_master_refresh garp_master_refresh_repeat \
-         garp_lower_prio_delay garp_lower_prio_repeat garp_extra_if vmac_garp_intvl",
-        NotYet,
-        "announcements follow a plan of their own",
+        "garp_master_delay garp_master_refresh garp_lower_prio_delay",
+        Served,
+        "0 to 86400 seconds; global_defs says it where the instance does not",
     ),
+    (
+        "garp_master_repeat garp_master_refresh_repeat garp_lower_prio_repeat",
+        Served,
+        "up to 1000; global_defs says it where the instance does not",
+    ),
+    ("garp_extra_if vmac_garp_intvl", NotYet, "announcements leave by the VIP's interface alone"),
     (
         "timer_expired_backup thread_timer_expired",
         NoMeaning,
@@ -91,11 +119,13 @@ const INSTANCE: &[Row] = &[
     ),
     (
         "notify_master notify_backup notify_fault notify_stop notify_deleted notify \
-         notify_master_rx_lower_pri notify_priority_changes",
-        NotYet,
-        "no script is run; `leasehold status --watch` follows every change",
+         notify_master_rx_lower_pri",
+        Served,
+        "a command, in quotes where it has arguments, and after it a user and a group; each \
+         director runs what its file says",
     ),
-    ("smtp_alert", NotYet, "no mail is sent"),
+    ("notify_priority_changes", Served, "changes of the priority are told too"),
+    ("smtp_alert", Served, "global_defs says it where the instance does not"),
     ("lvs_sync_daemon_interface", NotYet, "write lvs_sync_daemon in global_defs"),
     ("linkbeat_use_polling", NoMeaning, "the kernel reports every link change"),
     ("kernel_rx_buf_size", NoMeaning, "buffers are sized by the kernel"),
@@ -104,15 +134,18 @@ const INSTANCE: &[Row] = &[
 
 const INSTANCE_TRACKING: &[Row] = &[
     (
-        "track_interface",
-        NotYet,
-        "only the instance's own interface and those of its VIPs are watched",
+        "track_interface track_script",
+        Served,
+        "NAME [weight -253 to 253 [reverse]]; without a weight, or with 0, a failure is a fault; the \
+         same on every director",
     ),
-    ("track_script", NotYet, "no script is run and the priority follows none"),
-    ("track_file", NotYet, "no file is watched and the priority follows none"),
-    ("track_process", NotYet, "no process is watched and the priority follows none"),
+    (
+        "track_file track_process",
+        Served,
+        "NAME [weight -254 to 254 [reverse]]; without a weight, its own; the same on every director",
+    ),
     ("track_bfd", NotYet, "no BFD session is watched and the priority follows none"),
-    ("dont_track_primary", NotYet, "the instance's own interface is watched"),
+    ("dont_track_primary", Served, "the instance's own interface may be down"),
     ("track_src_ip", NotYet, "the source address of adverts is not watched"),
 ];
 
@@ -140,50 +173,93 @@ const VIRTUAL_ADDRESS: &[Row] = &[
     ("no_track track_group", NotYet, "the VIP's interface is watched"),
 ];
 
-const VIRTUAL_ROUTE: &[Row] = &[(
-    "via dev table metric scope src tos dsfield proto type mtu hoplimit advmss rtt rttvar \
-     reordering window cwnd ssthresh realms rto_min initcwnd initrwnd quickack congctl features \
-     vrf nexthop weight onlink encap or append pref expires ttl-propagate fastopen_no_cookie \
-     no_track track_group",
-    NotYet,
-    "no routes are set up",
-)];
+const VIRTUAL_ROUTE: &[Row] = &[
+    (
+        "to inet inet6 via gw dev oif src table metric priority preference scope type mtu onlink unicast blackhole \
+         unreachable prohibit",
+        Served,
+        "as `ip route` has them; a table by its number, or main, local and default",
+    ),
+    (
+        "or from as nexthop nhid encap vrf tos dsfield local broadcast multicast throw nat anycast xresolve \
+         prefix",
+        NotYet,
+        "this route is not set up",
+    ),
+    (
+        "proto protocol hoplimit advmss rtt rttvar reordering window cwnd ssthresh realms rto_min \
+         initcwnd initrwnd quickack congctl features add append prepend pref expires ttl-propagate \
+         fastopen_no_cookie no_track track_group weight",
+        NotYet,
+        "the route is set up without it",
+    ),
+];
 
-const VIRTUAL_RULE: &[Row] = &[(
-    "from to iif oif fwmark tos dsfield priority order preference table lookup goto nop type \
-     realms suppress_prefixlength suppress_ifgroup tunnel-id uidrange l3mdev ipproto sport dport \
-     protocol not no_track track_group",
-    NotYet,
-    "no rules are set up",
-)];
+const VIRTUAL_RULE: &[Row] = &[
+    (
+        "inet inet6 from to iif dev oif fwmark priority order preference pref table lookup",
+        Served,
+        "as `ip rule` has them; a table by its number, or main, local and default",
+    ),
+    (
+        "not tos dsfield goto nop type realms suppress_prefixlength suppress_ifgroup tunnel-id \
+         uidrange l3mdev ipproto sport dport",
+        NotYet,
+        "this rule is not set up",
+    ),
+    ("proto protocol no_track track_group", NotYet, "the rule is set up without it"),
+];
 
 const SYNC_GROUP: &[Row] = &[
-    ("group sync_group_tracking_weight", NotYet, "its instances move each on their own"),
+    ("group", Served, "names of instances, which move together: one lease covers them"),
+    ("sync_group_tracking_weight", Served, "always on: weights count in a group without it too"),
     (
-        "track_interface track_script track_file track_process track_bfd",
-        NotYet,
-        "nothing is watched for a group",
+        "track_interface track_script track_file track_process",
+        Served,
+        "of every instance in it; otherwise as in vrrp_instance",
     ),
+    ("track_bfd", NotYet, "no BFD session is watched and the priority follows none"),
     (
         "notify_master notify_backup notify_fault notify_stop notify notify_priority_changes",
-        NotYet,
-        "no script is run",
+        Served,
+        "once for the group; the same on every director",
     ),
-    ("smtp_alert", NotYet, "no mail is sent"),
+    ("smtp_alert", Served, "global_defs says it where the group does not"),
     ("global_tracking", NoMeaning, "keepalived ignores it too"),
 ];
 
-const SCRIPT: &[Row] = &[(
-    "script interval timeout weight rise fall user init_fail",
-    NotYet,
-    "no script is run and no priority follows one",
-)];
+const SCRIPT: &[Row] = &[
+    (
+        "script",
+        Served,
+        "well while it exits with 0; in quotes where it has arguments, and with its whole path",
+    ),
+    (
+        "interval timeout",
+        Served,
+        "0.001 to 86400 seconds; the timeout is the interval where none is given",
+    ),
+    ("weight", Served, "-253 to 253 [reverse], where a track_script gives none; 0 is a fault"),
+    ("rise fall", Served, "results in a row that count; 1 where none is given"),
+    ("user", Served, "a user and a group; script_user where none is given"),
+    ("init_fail", Served, "not well before its first result"),
+];
 
-const TRACK_PROCESS: &[Row] = &[(
-    "process param_match weight quorum quorum_max delay terminate_delay fork_delay full_command",
-    NotYet,
-    "no process is watched and no priority follows one",
-)];
+const TRACK_PROCESS: &[Row] = &[
+    ("process", Served, "a name or a path, and its parameters"),
+    ("param_match", Served, "initial or partial; each parameter must be the same without"),
+    ("full_command", Served, "the command line is compared, not the name that the kernel has"),
+    ("weight", Served, "-254 to 254 [reverse], where a track_process gives none; 0 is a fault"),
+    ("quorum quorum_max", Served, "how many are enough, and too many"),
+    ("delay terminate_delay fork_delay", Served, "0 to 86400 seconds"),
+];
 
-const TRACK_FILE: &[Row] =
-    &[("file weight init_file", NotYet, "no file is watched and no priority follows one")];
+const TRACK_FILE: &[Row] = &[
+    ("file", Served, "a number, which times the weight is added to the priority"),
+    (
+        "weight",
+        Served,
+        "-254 to 254 [reverse], where a track_file gives none; 1 where neither does",
+    ),
+    ("init_file", Served, "[VALUE] [overwrite]: written where there is none; 0 without a value"),
+];

@@ -24,11 +24,20 @@ pub(super) struct World {
 pub(super) struct Group {
     pub(super) name: String,
     pub(super) instance: Instance,
+    /// The others of its sync group.
+    pub(super) partners: Vec<(String, Instance)>,
     pub(super) holder: Option<NodeId>,
     pub(super) over: bool,
     pub(super) handover: Option<NodeId>,
     pub(super) pin: Option<NodeId>,
     pub(super) cause: Cause,
+}
+
+impl Group {
+    fn members(&self) -> Vec<(&str, &Instance)> {
+        let partners = self.partners.iter().map(|(name, one)| (name.as_str(), one));
+        std::iter::once((self.name.as_str(), &self.instance)).chain(partners).collect()
+    }
 }
 
 impl World {
@@ -56,19 +65,12 @@ impl World {
 
     pub(super) fn add(&mut self, name: &str, priorities: &[u8]) -> &mut Group {
         let candidate = |(index, priority): (usize, &u8)| {
-            let own = Candidate { priority: Some(*priority), interface: None };
+            let own = Candidate { priority: Some(*priority), ..Candidate::default() };
             (format!("ds{}", index + 1), own)
         };
         let given = priorities.iter().enumerate().filter(|(_, priority)| **priority > 0);
         let number = u8::try_from(self.groups.len() + 1).unwrap();
         let instance = Instance {
-            virtual_router_id: number,
-            interface: "eth0".to_owned(),
-            priority: None,
-            advert_int_ms: 1000,
-            authentication: None,
-            preempt: true,
-            preempt_delay_ms: 0,
             virtual_ipaddress: vec![Vip {
                 address: [10, 0, 0, number].into(),
                 prefix: 24,
@@ -78,10 +80,12 @@ impl World {
                 scope: Scope::Global,
             }],
             directors: given.map(candidate).collect::<BTreeMap<_, _>>(),
+            ..Instance::new(number, "eth0")
         };
         self.groups.push(Group {
             name: name.to_owned(),
             instance,
+            partners: Vec::new(),
             holder: None,
             over: true,
             handover: None,
@@ -131,13 +135,14 @@ impl World {
             .map(|(index, group)| Slot {
                 group: GroupId(u32::try_from(index).unwrap()),
                 name: &group.name,
-                instance: &group.instance,
+                members: group.members(),
                 holder: group.holder,
                 over: group.over,
                 handover: group.handover,
                 pin: group.pin,
                 cause: group.cause,
                 changed_ago: Duration::from_secs(180),
+                foreign: foreign(&directors, &group.members()),
             })
             .collect();
         f(&mut self.placer, &directors, &slots)

@@ -1,6 +1,7 @@
 //! The configurations that the simulated cluster runs.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use leasehold_model::{Config, GroupId, Instance, Role, Scope, Vip};
@@ -22,15 +23,8 @@ fn instance(virtual_router_id: u8, addresses: &[u8]) -> Instance {
         scope: Scope::Global,
     };
     Instance {
-        virtual_router_id,
-        interface: "eth0".to_owned(),
-        priority: None,
-        advert_int_ms: 1000,
-        authentication: None,
-        preempt: true,
-        preempt_delay_ms: 0,
         virtual_ipaddress: addresses.iter().map(vip).collect(),
-        directors: BTreeMap::new(),
+        ..Instance::new(virtual_router_id, "eth0")
     }
 }
 
@@ -63,7 +57,7 @@ pub(super) fn base() -> State {
         };
         state.members.insert(id, member);
     }
-    let command = Command::Apply { config: config(0), if_revision: None };
+    let command = Command::Apply { config: Arc::new(config(0)), if_revision: None, note: None };
     state.apply(1, &Entry { at_unix_ms: 0, command });
     assert_eq!(state.groups.len(), 2);
     assert!(state.leases.contains_key(&GroupId(2)));

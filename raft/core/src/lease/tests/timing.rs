@@ -18,13 +18,14 @@ fn broken(change: impl FnOnce(&mut Timing)) -> String {
 
 #[test]
 fn every_profile_is_safe_and_named() {
-    for name in ["default", "fast", "wan"] {
-        let profile: Profile = name.parse().unwrap();
+    for (name, profile) in ["default", "fast", "wan", "lifetime"].into_iter().zip(Profile::ALL) {
+        assert_eq!(name.parse(), Ok(profile));
         assert_eq!(profile.to_string(), name);
+        assert_eq!(Timing::profile(profile).name(), Some(profile));
         assert_eq!(Timing::profile(profile).check(), Ok(()));
     }
     let unknown = "slow".parse::<Profile>().unwrap_err().to_string();
-    assert_eq!(unknown, r#""slow" is no profile: use default, fast or wan"#);
+    assert_eq!(unknown, r#""slow" is no profile: use default, fast, wan or lifetime"#);
 }
 
 #[test]

@@ -1,0 +1,212 @@
+//! A machine that has too little of something, or whose clock is set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use leasehold_lab::LabError;
+
+use super::{Broken, Package, Site, Skipped, Target, World};
+use crate::history::{Effect, Outcome};
+use crate::random::Random;
+
+pub(super) fn cpu_starved(random: &mut Random, site: &Site) -> Box<dyn Package> {
+    let percent = 3 + random.below(22);
+    Box::new(Scarce { what: What::Cpu { percent }, target: Target::draw(random, site), cage: None })
+}
+
+pub(super) fn memory_pressure(random: &mut Random, site: &Site) -> Box<dyn Package> {
+    let mib = 1 + random.below(16);
+    let target = Target::draw(random, site);
+    Box::new(Scarce { what: What::Memory { mib }, target, cage: None })
+}
+
+pub(super) fn clock_jump(random: &mut Random) -> Box<dyn Package> {
+    let by = random.between(Duration::from_millis(100), Duration::from_secs(3600));
+    let backwards = random.chance(50);
+    Box::new(ClockJump { by, backwards, jumped: false })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// So much of one processor, of each tenth of a second.
+    Cpu { percent: usize },
+    /// Beyond what it has already; more ends it.
+    Memory { mib: usize },
+}
+
+impl What {
+    fn controller(self) -> &'static str {
+        match self {
+            What::Cpu { .. } => "cpu",
+            What::Memory { .. } => "memory",
+        }
+    }
+
+    /// What to write where: of the first version of cgroups, then of the second.
+    fn limits(self) -> [(&'static str, String); 2] {
+        match self {
+            What::Cpu { percent } => [
+                ("cpu.cfs_quota_us", format!("{}", percent * 1000)),
+                ("cpu.max", format!("{} 100000", percent * 1000)),
+            ],
+            What::Memory { mib } => [
+                ("memory.limit_in_bytes", format!("{}", mib << 20)),
+                ("memory.max", format!("{}", mib << 20)),
+            ],
+        }
+    }
+}
+
+/// All processes of a member under a limit.
+#[derive(Debug)]
+struct Scarce {
+    what: What,
+    target: Target,
+    cage: Option<(usize, Cage)>,
+}
+
+impl Package for Scarce {
+    fn legend(&self) -> String {
+        match self.what {
+            What::Cpu { percent } => format!("{percent} % of a processor, {:?}", self.target),
+            What::Memory { mib } => format!("{mib} MiB more at most, {:?}", self.target),
+        }
+        .to_lowercase()
+    }
+
+    fn inject(&mut self, world: &mut World) -> Result<Broken, Skipped> {
+        let member = world.resolve(self.target)?;
+        let Ok(daemon) = world.cluster.daemon(member) else {
+            return Err(Skipped::because("nothing of it runs"));
+        };
+        let name = format!("leasehold-jepsen-{}-{}", std::process::id(), daemon.pid());
+        let cage = Cage::make(self.what, &name)?;
+        let caught = daemon.tree().iter().filter(|pid| cage.take(**pid)).count();
+        self.cage = Some((member, cage));
+        let names = vec![world.name(member)];
+        if caught == 0 {
+            return Ok(Broken::in_doubt(names, &"no process could be put under the limit"));
+        }
+        Ok(Broken::installed(names, Effect::default()))
+    }
+
+    fn heal(&mut self, world: &mut World) -> Result<Outcome, LabError> {
+        if let Some((member, cage)) = self.cage.take() {
+            drop(cage);
+            // The kernel may have ended it.
+            world.revive(member)?;
+        }
+        Ok(Outcome::Installed)
+    }
+}
+
+/// A group of processes with a limit. Dropping it lets them out.
+#[derive(Debug)]
+struct Cage {
+    outside: PathBuf,
+    inside: PathBuf,
+}
+
+impl Cage {
+    fn make(what: What, name: &str) -> Result<Cage, String> {
+        let [first, second] = what.limits();
+        let mut why = "no cgroup of this controller can be written".to_owned();
+        for (root, (file, limit)) in [
+            (Path::new("/sys/fs/cgroup").join(what.controller()), first),
+            (PathBuf::from("/sys/fs/cgroup"), second),
+        ] {
+            if !root.join("cgroup.procs").exists() {
+                continue;
+            }
+            let inside = root.join(name);
+            if let Err(error) = fs::create_dir(&inside) {
+                why = format!("{}: {error}", inside.display());
+                continue;
+            }
+            let cage = Cage { outside: root, inside };
+            match fs::write(cage.inside.join(file), limit) {
+                Ok(()) => return Ok(cage),
+                Err(error) => why = format!("{}: {error}", cage.inside.join(file).display()),
+            }
+        }
+        Err(why)
+    }
+
+    fn take(&self, pid: i32) -> bool {
+        fs::write(self.inside.join("cgroup.procs"), pid.to_string()).is_ok()
+    }
+}
+
+impl Drop for Cage {
+    fn drop(&mut self) {
+        let inside = fs::read_to_string(self.inside.join("cgroup.procs")).unwrap_or_default();
+        for pid in inside.lines() {
+            // It may have ended meanwhile.
+            let _ = fs::write(self.outside.join("cgroup.procs"), pid);
+        }
+        // One that is dying keeps the group for a moment; an empty one costs nothing.
+        let _ = fs::remove_dir(&self.inside);
+    }
+}
+
+/// The wall clock of the whole machine, to and fro.
+#[derive(Debug)]
+struct ClockJump {
+    by: Duration,
+    backwards: bool,
+    jumped: bool,
+}
+
+impl ClockJump {
+    fn set(&mut self, back: bool) -> Result<(), String> {
+        let sign = if self.backwards == back { "+" } else { "-" };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_err(|error| error.to_string())?;
+        let then = if sign == "+" { now + self.by } else { now.saturating_sub(self.by) };
+        let at = format!("@{}.{:09}", then.as_secs(), then.subsec_nanos());
+        let output = Command::new("date").args(["-s", &at]).output();
+        match output {
+            Ok(output) if output.status.success() => {
+                self.jumped = !back;
+                Ok(())
+            }
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Package for ClockJump {
+    fn legend(&self) -> String {
+        let sign = if self.backwards { "-" } else { "+" };
+        format!("{sign}{} ms and back", self.by.as_millis())
+    }
+
+    fn inject(&mut self, world: &mut World) -> Result<Broken, Skipped> {
+        if !world.own_machine {
+            return Err(Skipped::because(
+                "the wall clock is the whole machine's: --own-machine, inside of `vm`",
+            ));
+        }
+        let names = world.names(&(0..world.site.members).collect::<Vec<_>>());
+        Ok(Broken::by(self.set(false), names))
+    }
+
+    fn heal(&mut self, _: &mut World) -> Result<Outcome, LabError> {
+        if self.jumped {
+            self.set(true).map_err(LabError::Argument)?;
+        }
+        Ok(Outcome::Installed)
+    }
+}
+
+impl Drop for ClockJump {
+    fn drop(&mut self) {
+        if self.jumped {
+            // The last chance to leave the machine as it was.
+            let _ = self.set(true);
+        }
+    }
+}
