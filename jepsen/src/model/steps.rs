@@ -329,6 +329,7 @@ impl Lease {
         let asked: Vec<GroupId> =
             held.iter().filter(|one| one.handover.is_some()).map(|one| one.group).collect();
         self.holder(cluster, node, |holder, now| {
+            holder.handle_programmed(state.applied);
             holder.handle_applied(&names, now);
             for group in &asked {
                 holder.handle_surrender(*group, now);

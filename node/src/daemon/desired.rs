@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use leasehold_dataplane::plan::{Binding, Macvlan, Routing};
-use leasehold_model::{GroupId, Instance, NodeId};
+use leasehold_model::{Epoch, GroupId, Instance, NodeId};
 use leasehold_raft::state::State;
 
 use super::lease_thread::OpenLeases;
@@ -23,8 +23,8 @@ pub(crate) struct Desired {
     pub(crate) routing: BTreeMap<GroupId, Routing>,
     /// Every address that is ours to remove where `bindings` lacks it.
     pub(crate) owned: BTreeSet<IpAddr>,
-    /// The groups whose leases are open.
-    pub(crate) open: BTreeSet<GroupId>,
+    /// The groups whose leases are open, and which lease of theirs.
+    pub(crate) open: BTreeMap<GroupId, Epoch>,
     /// What these groups serve, among all else.
     pub(crate) state: Arc<State>,
     /// The last serial that somebody waits for to know that an address is gone.
@@ -72,7 +72,7 @@ impl Desired {
             .iter()
             .filter(|one| leases.get(&one.group).is_some_and(|lease| lease.epoch == one.epoch))
         {
-            wishes.open.insert(held.group);
+            wishes.open.insert(held.group, held.epoch);
             let own = Routing::of(held.instance, name);
             wishes.routing.entry(held.group).or_default().extend(own);
             let macvlan = Macvlan::of(held.instance, name);

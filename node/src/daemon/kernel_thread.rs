@@ -11,7 +11,7 @@ use std::time::Duration;
 use leasehold_dataplane::fence::{Fence, boot_now};
 use leasehold_dataplane::plan::{Announced, Announcements, Binding};
 use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links};
-use leasehold_model::{Eligibility, GroupId};
+use leasehold_model::{Eligibility, Epoch, GroupId};
 use leasehold_raft::state::{Cause, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -195,9 +195,9 @@ impl KernelThread {
     }
 
     async fn announce_due(&mut self) {
-        let bindings = self.desired.borrow().bindings.clone();
+        let Desired { bindings, open, .. } = self.desired.borrow().clone();
         // Where no fence stops a frame, the lifetime that is left does.
-        let lasting = self.lifetimes(&bindings);
+        let lasting = self.lifetimes(&bindings, &open);
         let held: BTreeMap<IpAddr, &Binding> = bindings
             .iter()
             .filter(|one| lasting.contains_key(&one.group) && self.bound.contains(&one.address))
@@ -238,7 +238,7 @@ impl KernelThread {
         self.router.withdraw(&whole.routing).await;
         // The fence is hung on new ones before anything is bound there.
         self.router.raise(&whole.macvlans).await;
-        let lifetimes = self.lifetimes(&desired.bindings);
+        let lifetimes = self.lifetimes(&desired.bindings, &desired.open);
         desired.bindings.retain(|one| lifetimes.contains_key(&one.group));
         let shortest = lifetimes.values().min().copied().unwrap_or(VALID_LIFETIME);
         self.bound = desired.bindings.iter().map(|one| one.address).collect();
@@ -275,7 +275,7 @@ impl KernelThread {
         };
         if !added.is_empty() {
             // Binding took time, and where no fence stops a frame, time may be up.
-            let lasting = self.lifetimes(&added);
+            let lasting = self.lifetimes(&added, &desired.open);
             let added: Vec<_> =
                 added.into_iter().filter(|one| lasting.contains_key(&one.group)).collect();
             self.announce(&added).await;
@@ -326,26 +326,33 @@ impl KernelThread {
         });
     }
 
-    /// How long the addresses of each group may stay without another renewal. A group that is
-    /// missing has no time left.
-    fn lifetimes(&self, bindings: &[Binding]) -> BTreeMap<GroupId, Duration> {
+    /// How long the addresses of each group may stay without another renewal of the lease that
+    /// they were wished under; a later one may cover others. A group that is missing has no time
+    /// left.
+    fn lifetimes(
+        &self,
+        bindings: &[Binding],
+        open: &BTreeMap<GroupId, Epoch>,
+    ) -> BTreeMap<GroupId, Duration> {
         let groups = bindings.iter().map(|one| one.group);
         let Some(leases) = &self.leases else {
             return groups.map(|group| (group, VALID_LIFETIME)).collect();
         };
         let (leases, now) = (leases.borrow(), boot_now());
-        let left =
-            groups.filter_map(|group| Some((group, lifetime(leases.get(&group)?.until, now)?)));
+        let left = groups.filter_map(|group| {
+            let lease = leases.get(&group).filter(|one| open.get(&group) == Some(&one.epoch))?;
+            Some((group, lifetime(lease.until, now)?))
+        });
         left.collect()
     }
 
     /// Renews lifetimes.
     async fn refresh(&self) {
         // What is held back is not bound by this.
-        let mut bindings = self.desired.borrow().bindings.clone();
+        let Desired { mut bindings, open, .. } = self.desired.borrow().clone();
         bindings.retain(|one| self.bound.contains(&one.address));
         let mut by_lifetime: BTreeMap<Duration, Vec<Binding>> = BTreeMap::new();
-        let lifetimes = self.lifetimes(&bindings);
+        let lifetimes = self.lifetimes(&bindings, &open);
         for one in bindings {
             if let Some(left) = lifetimes.get(&one.group) {
                 by_lifetime.entry(*left).or_default().push(one);

@@ -242,6 +242,7 @@ impl LeaseThread {
         let done = self.settled();
         if done >= self.inputs.desired.borrow().serial {
             self.reflected = self.fenced.applied;
+            self.holder.handle_programmed(self.reflected);
         }
         for (group, epoch) in self.given_up.take(done) {
             let cause = self.causes.get(&group).copied().unwrap_or(Cause::Stopped);

@@ -102,7 +102,8 @@ impl VirtualServers {
     /// What could not be done, by group.
     fn carry_out(&mut self, desired: &Desired) -> BTreeMap<GroupId, String> {
         let config = &desired.state.config;
-        let sync = service::sync(config, &desired.state.groups, &desired.open);
+        let open = desired.open.keys().copied().collect();
+        let sync = service::sync(config, &desired.state.groups, &open);
         let wishes = Wishes {
             table: &self.table,
             owned: self.journal.keys(),
@@ -237,7 +238,7 @@ fn served_here(node: NodeId, desired: &Desired) -> BTreeSet<GroupId> {
     if state.config.global.lvs_sync_daemon.is_some() {
         return state.groups.values().copied().collect();
     }
-    desired.open.clone()
+    desired.open.keys().copied().collect()
 }
 
 /// The groups with a virtual server whose answers come back through a director that forwards

@@ -79,6 +79,7 @@ impl Holding {
         let started = state.members.get(&node).map(|member| member.incarnation);
         let held = if started == Some(self.parts.life.1) { state.held_by(node) } else { vec![] };
         let leases: Vec<_> = held.iter().map(|one| (one.group, one.epoch)).collect();
+        self.holder.handle_programmed(state.applied);
         self.holder.handle_applied(&leases, now);
         for one in held.iter().filter(|one| one.handover.is_some()) {
             self.holder.handle_surrender(one.group, now);

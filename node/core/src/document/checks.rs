@@ -157,9 +157,10 @@ pub(crate) fn is_domain(name: &str) -> bool {
     name == DNS_NAME || (name.len() <= 253 && name.split('.').all(label))
 }
 
-/// The one form of a domain name: without the dot at its end.
+/// The one form of a domain name: without the dot at its end. Two dots there are no name, and stay
+/// to be refused.
 pub(crate) fn domain(name: &str) -> String {
-    match name.strip_suffix('.').unwrap_or(name) {
+    match name.strip_suffix('.').filter(|rest| !rest.ends_with('.')).unwrap_or(name) {
         "" => DNS_NAME.to_owned(),
         name => name.to_owned(),
     }

@@ -69,6 +69,8 @@ pub struct Holder {
     in_flight: BTreeMap<BootNanos, BTreeSet<(GroupId, Epoch)>>,
     last_sent: Option<BootNanos>,
     renew_at: BootNanos,
+    /// The index up to which what this node answers for follows the log.
+    programmed: u64,
     commands: VecDeque<HolderCommand>,
 }
 
@@ -100,6 +102,7 @@ impl Holder {
             in_flight: BTreeMap::new(),
             last_sent: None,
             renew_at: now,
+            programmed: 0,
             commands: VecDeque::new(),
         };
         holder.renew_if_due(now);
@@ -129,6 +132,13 @@ impl Holder {
         self.renew_if_due(now);
     }
 
+    /// Which addresses are behind each group's deadline follows the log up to `index`. A lease
+    /// opens only where that is its epoch at least: for an address that left the group before, while
+    /// another held it, nobody waits for this node.
+    pub fn handle_programmed(&mut self, index: u64) {
+        self.programmed = index.max(self.programmed);
+    }
+
     /// The leader's answer to the renewal sent at `sent`: these are good.
     pub fn handle_confirmed(&mut self, sent: BootNanos, good: &[(GroupId, Epoch)], now: BootNanos) {
         self.close_expired(now);
@@ -137,10 +147,11 @@ impl Holder {
         // Counted from sending, not from now: an answer that waited in a queue buys no time.
         let deadline = self.timing.holder_deadline(sent);
         for (group, epoch) in asked {
-            if good.contains(&(group, epoch)) {
+            let programmed = epoch.0 <= self.programmed;
+            if good.contains(&(group, epoch)) && programmed {
                 self.confirm(group, epoch, deadline, now);
             } else if self.is_closed(group, epoch) {
-                // As a rule the leader is about to apply the grant itself.
+                // As a rule the leader, or the kernel here, is about to follow the grant.
                 self.renew_at = self.renew_at.min(now.after(self.timing.heartbeat));
             }
         }

@@ -69,6 +69,12 @@
 //! state, be confirmed, and open the address ([`Grantor::retired`]). And a report is about one
 //! departure: the address may come back and leave again.
 //!
+//! That list names who held the group when the address left. A node that held it before, and is
+//! granted it again later, may have a kernel that still follows the log of its first time. So it
+//! opens an epoch only once its kernel follows the log to that grant
+//! ([`Holder::handle_programmed`]): every departure before it is behind this node then, and for
+//! each one after it the list names this node.
+//!
 //! # What it rests on
 //!
 //! Clock *rates* of two members differ by at most `max_clock_drift_ppm`. All members count the same

@@ -178,7 +178,7 @@ impl Node {
             process.holder.handle_surrender(one.group, now);
         }
         // The kernel follows a little later; what it may answer for is not less for that.
-        let lag = Duration::from_millis(random % 40);
+        let lag = Duration::from_millis(random % self.slowness_ms);
         process.program_at = Some(process.program_at.unwrap_or(now.after(lag)));
     }
 

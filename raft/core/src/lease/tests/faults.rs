@@ -83,3 +83,8 @@ fn the_judge_finds_a_voter_that_forgets_over_a_restart() {
 fn the_judge_finds_approvals_without_a_quorum() {
     assert!(finds(Fault::NoConfirm));
 }
+
+#[test]
+fn the_judge_finds_a_lease_that_opens_before_the_kernel_follows_the_log_to_it() {
+    assert!(finds(Fault::OpenUnprogrammed));
+}

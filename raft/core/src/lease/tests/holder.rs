@@ -29,6 +29,7 @@ fn release(epoch: u64) -> HolderCommand {
 /// Holds epoch 7, not confirmed; its first renewal was sent at 1000 ms.
 fn granted() -> Holder {
     let mut holder = Holder::new(timing(), at(0));
+    holder.handle_programmed(7);
     holder.handle_applied(&[lease(7)], at(1000));
     drain(&mut holder);
     holder
@@ -47,6 +48,27 @@ fn surrendered() -> Holder {
     holder.handle_surrender(G, at(1100));
     assert_eq!(drain(&mut holder), [close(7, Closed::Surrendered), release(7)]);
     holder
+}
+
+#[test]
+fn a_lease_opens_only_once_the_kernel_follows_the_log_to_its_grant() {
+    let mut holder = Holder::new(timing(), at(0));
+    holder.handle_programmed(6);
+    holder.handle_applied(&[lease(7)], at(1000));
+    drain(&mut holder);
+    holder.handle_confirmed(at(1000), &[lease(7)], at(1010));
+    assert_eq!(drain(&mut holder), []);
+    // Soon asked again, since what was good stays so for others' sake.
+    let soon = at(1010).after(timing().heartbeat);
+    assert_eq!(holder.poll_timeout(), Some((soon, HolderWake::Renew)));
+    holder.handle_programmed(7);
+    // An earlier report that comes late takes nothing back.
+    holder.handle_programmed(5);
+    holder.handle_timeout(soon);
+    assert_eq!(drain(&mut holder), [renew(soon, &[7])]);
+    holder.handle_confirmed(soon, &[lease(7)], soon);
+    let deadline = timing().holder_deadline(soon);
+    assert_eq!(drain(&mut holder), [open(7, deadline, true)]);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) enum Fault {
     ForgetfulVoter,
     /// Renewals are answered without a quorum.
     NoConfirm,
+    /// A lease opens before the kernel follows the log to its grant.
+    OpenUnprogrammed,
 }
 
 pub(super) struct Node {
@@ -53,6 +55,8 @@ pub(super) struct Node {
     pub(super) fault: Fault,
     /// One in so many ticks places what is over: a lease may find its holder again meanwhile.
     pub(super) tardy: u64,
+    /// The kernel follows the log within so many milliseconds.
+    pub(super) slowness_ms: u64,
     // Disk.
     pub(super) term: u64,
     pub(super) voted: Option<NodeId>,
@@ -116,6 +120,7 @@ impl Node {
             id,
             fault,
             tardy: 1,
+            slowness_ms: 40,
             term: 0,
             voted: None,
             log: Log::default(),
@@ -134,13 +139,17 @@ impl Node {
         self.incarnation += 1;
         let forgetful = self.fault == Fault::ForgetfulVoter;
         let acks = Acknowledgements::new(if forgetful { BootNanos(0) } else { now });
+        let mut holder = Holder::new(timing(), now);
+        if self.fault == Fault::OpenUnprogrammed {
+            holder.handle_programmed(u64::MAX);
+        }
         self.process = Some(Process {
             state: base.clone(),
             commit: 0,
             applied: 0,
             role: Role::Follower,
             leader: None,
-            holder: Holder::new(timing(), now),
+            holder,
             grantor: Grantor::new(timing()),
             acks,
             election_at: now.after(patience(random)),
@@ -349,6 +358,7 @@ impl Node {
         let Some(process) = &mut self.process else { return };
         process.program_at = None;
         process.programmed = process.applied;
+        process.holder.handle_programmed(process.programmed as u64 + 1);
         self.bound.clear();
         for held in process.state.held_by(self.id) {
             self.bound.extend(held.vips.iter().map(|vip| (vip.address, held.group)));

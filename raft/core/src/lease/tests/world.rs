@@ -106,6 +106,16 @@ impl World {
         let mut chance = Chance(seed);
         let faults = chance.next();
         let mut tardy = [1, 1, 8, 64][chance.below(4) as usize];
+        let slowness_ms = match fault {
+            Fault::None => [40, 40, 400, 2000][(faults >> 9 & 3) as usize],
+            Fault::OpenUnprogrammed => 2000,
+            Fault::StaleGrant
+            | Fault::RetireBySilence
+            | Fault::NoSelfAcknowledgement
+            | Fault::NoStarted
+            | Fault::ForgetfulVoter
+            | Fault::NoConfirm => 40,
+        };
         let mut mixture = Mixture {
             fault_pause: [400, 1000, 2000][chance.below(3) as usize] * MS,
             faults: (0..9).filter(|kind| faults >> kind & 1 == 1).collect(),
@@ -119,6 +129,7 @@ impl World {
             Fault::NoSelfAcknowledgement => (&[4, 5], 1),
             Fault::NoStarted => (&[0], 1),
             Fault::ForgetfulVoter => (&[0, 1, 5], 1),
+            Fault::OpenUnprogrammed => (&[2, 7, 8], 1),
         };
         tardy = favoured_tardy;
         mixture.faults = favoured.to_vec();
@@ -139,6 +150,7 @@ impl World {
         };
         for node in 0..3 {
             world.nodes[node].tardy = tardy;
+            world.nodes[node].slowness_ms = slowness_ms;
             let fast_ppm = [0, FAST_PPM, world.chance.below(FAST_PPM)];
             let fast_ppm = fast_ppm[world.chance.below(3) as usize];
             let boot = world.chance.below(5_000) * MS;
