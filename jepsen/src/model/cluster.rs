@@ -91,8 +91,10 @@ pub(super) struct Node {
     /// The greatest term it voted in or acknowledged: on disk.
     pub(super) promise: u64,
     pub(super) incarnation: u64,
-    /// How much of the log its kernel and its machines follow.
+    /// How much of the log its machines follow.
     pub(super) applied: usize,
+    /// How much of the log its kernel follows.
+    pub(super) programmed: usize,
     pub(super) fence: BTreeMap<GroupId, BootNanos>,
     pub(super) process: Option<Process>,
     /// What the dead process held, until its guard has dealt with it.
@@ -187,16 +189,25 @@ fn command(item: &Item) -> Command {
 }
 
 impl Lease {
-    /// A holds web and C, which leads, was just elected; nothing is open.
+    /// A holds web and C, which leads, was just elected; nothing is open. Where A returns, it has
+    /// yet to hear that B had web meanwhile, and has an address of it now.
     pub(super) fn initial(&self) -> Cluster {
-        let mut log = vec![Item::Grant { group: WEB, to: A, replaces: Epoch(0) }];
-        if self.scope == Scope::Moves {
-            log.push(Item::Grant { group: MAIL, to: B, replaces: Epoch(0) });
+        let grant = |group, to, replaces| Item::Grant { group, to, replaces: Epoch(replaces) };
+        let mut log = vec![grant(WEB, A, 0)];
+        if matches!(self.scope, Scope::Moves | Scope::Returns) {
+            log.push(grant(MAIL, B, 0));
         }
-        let nodes = (0..NODES).map(|_| Node {
+        let known_to_a = log.len();
+        if self.scope == Scope::Returns {
+            let given_up = Item::Release { group: WEB, epoch: Epoch(4) };
+            log.extend([grant(WEB, B, 2), Item::Move, given_up]);
+        }
+        let follows = |node| if node == A { known_to_a } else { log.len() };
+        let nodes = (0..NODES).map(|node| Node {
             promise: 1,
             incarnation: 0,
-            applied: log.len(),
+            applied: follows(node),
+            programmed: follows(node),
             fence: BTreeMap::new(),
             process: None,
             orphans: Vec::new(),
@@ -230,7 +241,7 @@ impl Lease {
         if one.fence.is_empty() {
             return BTreeSet::new();
         }
-        let state = self.state(&cluster.log[..one.applied]);
+        let state = self.state(&cluster.log[..one.programmed]);
         let held = state.held_by(id(node));
         let held = held.iter().filter(|held| open(&held.group));
         held.flat_map(|held| held.vips.iter().map(|vip| vip.address)).collect()
@@ -247,7 +258,7 @@ impl Lease {
     }
 
     pub(super) fn changed_hands(&self, cluster: &Cluster) -> bool {
-        let node = if self.scope == Scope::Moves { A } else { B };
+        let node = if matches!(self.scope, Scope::Moves | Scope::Returns) { A } else { B };
         self.answers(cluster, node).contains(&address(2))
     }
 

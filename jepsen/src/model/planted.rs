@@ -19,7 +19,7 @@ const fn removed(fault: Fault, scope: Scope, horizon: u64) -> Removed {
     Removed { fault, scope, horizon }
 }
 
-pub const REMOVED: [Removed; 13] = [
+pub const REMOVED: [Removed; 14] = [
     removed(Fault::DeadlineFromReceipt, Scope::Silence, 4),
     removed(Fault::NoElectedWait, Scope::Elections, 1),
     removed(Fault::NoBlock, Scope::Silence, 4),
@@ -33,6 +33,7 @@ pub const REMOVED: [Removed; 13] = [
     removed(Fault::NoSelfAcknowledgement, Scope::Elections, 1),
     removed(Fault::RetireBySilence, Scope::Moves, 4),
     removed(Fault::NoRetiring, Scope::Moves, 2),
+    removed(Fault::OpenUnprogrammed, Scope::Returns, 2),
 ];
 
 /// What came of it.

@@ -9,6 +9,8 @@ use super::{Fault, Lease, Scope};
 
 /// No grant makes the log longer than this: one that is given to and fro shows nothing new.
 const LOG_MAX: usize = 4;
+/// As many where the log begins long.
+const LOG_MAX_OF_RETURNS: usize = 6;
 
 impl Lease {
     pub(super) fn possible(&self, cluster: &Cluster, actions: &mut Vec<Action>) {
@@ -68,6 +70,9 @@ impl Lease {
         if one.applied < cluster.log.len() && process.leads.is_none() {
             actions.push(Action::Apply(node));
         }
+        if one.programmed < one.applied {
+            actions.push(Action::Program(node));
+        }
         if cluster.crashes < budget.crashes && (node == A) == (self.scope == Scope::Crashes) {
             actions.push(Action::Kill(node));
         }
@@ -119,7 +124,8 @@ impl Lease {
         let now = clock(leader, cluster.time);
         let web = &state.leases[&WEB];
         let over = web.holder.is_none() || process.grantor.is_over(WEB, web.epoch, now);
-        let room = cluster.log.len() < LOG_MAX;
+        let most = if self.scope == Scope::Returns { LOG_MAX_OF_RETURNS } else { LOG_MAX };
+        let room = cluster.log.len() < most;
         let free = room && self.scope != Scope::Moves && !process.grantor.is_blocked(WEB);
         if over && free {
             let others = [A, B].into_iter().filter(|to| Some(id(*to)) != web.holder);
@@ -158,6 +164,7 @@ impl Lease {
             | Fault::ReleaseBeforeClose
             | Fault::ForgetfulVoter
             | Fault::NoSelfAcknowledgement
+            | Fault::OpenUnprogrammed
             | Fault::RetireBySilence => process.grantor.retired(state, &process.programmed, now),
         }
     }

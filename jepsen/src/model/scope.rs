@@ -20,6 +20,8 @@ pub enum Scope {
     Handover,
     /// An address moves from a group to another, which another node holds.
     Moves,
+    /// A node whose kernel knows the log of old is granted what it held then.
+    Returns,
 }
 
 /// How many of each there may be.
@@ -64,10 +66,12 @@ pub enum Fault {
     RetireBySilence,
     /// Retired addresses are not waited for.
     NoRetiring,
+    /// A lease opens before the kernel follows the log to its grant.
+    OpenUnprogrammed,
 }
 
 impl Scope {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Silence,
         Self::Election,
         Self::Elections,
@@ -75,6 +79,7 @@ impl Scope {
         Self::Restarts,
         Self::Handover,
         Self::Moves,
+        Self::Returns,
     ];
 
     /// As far as a check takes minutes, not hours.
@@ -83,7 +88,7 @@ impl Scope {
         match self {
             Self::Elections | Self::Restarts => 2,
             Self::Crashes | Self::Handover => 3,
-            Self::Election | Self::Moves => 4,
+            Self::Election | Self::Moves | Self::Returns => 4,
             Self::Silence => 5,
         }
     }
@@ -99,6 +104,7 @@ impl Scope {
             Self::Restarts => Budget { elections: 1, crashes: 1, renewals: 2, ..none },
             Self::Handover => Budget { handovers: 1, copies: 1, ..none },
             Self::Moves => Budget { moves: 1, ..none },
+            Self::Returns => none,
         }
     }
 }
@@ -113,6 +119,7 @@ impl fmt::Display for Scope {
             Self::Restarts => "restarts",
             Self::Handover => "handover",
             Self::Moves => "moves",
+            Self::Returns => "returns",
         })
     }
 }
@@ -123,7 +130,8 @@ impl FromStr for Scope {
     fn from_str(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|one| one.to_string() == name);
         known.ok_or_else(|| {
-            "use silence, election, elections, crashes, restarts, handover or moves".to_owned()
+            "use silence, election, elections, crashes, restarts, handover, moves or returns"
+                .to_owned()
         })
     }
 }

@@ -63,8 +63,10 @@ pub enum Action {
         leader: usize,
         voter: usize,
     },
-    /// A node's machines and its kernel follow the log by one entry.
+    /// A node's machines follow the log by one entry.
     Apply(usize),
+    /// Its kernel follows as far as the machines do.
+    Program(usize),
     Kill(usize),
     Guard(usize),
     Restart(usize),
@@ -120,6 +122,7 @@ impl Lease {
             }
             Action::Commit { leader, voter } => self.commit(cluster, leader, voter),
             Action::Apply(node) => self.apply(cluster, node),
+            Action::Program(node) => Self::program(cluster, node),
             Action::Kill(node) => self.kill(cluster, node),
             Action::Guard(node) => self.guard(cluster, node),
             Action::Restart(node) => {
@@ -154,8 +157,12 @@ impl Lease {
         let first = cluster.nodes[node].incarnation == 0;
         let long_ago = first || self.fault == Fault::ForgetfulVoter;
         cluster.nodes[node].fence.clear();
+        let mut holder = Holder::new(timing(self.fault, true), now);
+        let heedless = self.fault == Fault::OpenUnprogrammed;
+        let programmed = index(cluster.nodes[node].programmed);
+        holder.handle_programmed(if heedless { u64::MAX } else { programmed });
         cluster.nodes[node].process = Some(Process {
-            holder: Holder::new(timing(self.fault, true), now),
+            holder,
             grantor: Grantor::new(timing(self.fault, false)),
             acks: Acknowledgements::new(if long_ago { BootNanos(0) } else { now }),
             leads: None,
@@ -317,6 +324,13 @@ impl Lease {
         self.follow(cluster, node);
     }
 
+    fn program(cluster: &mut Cluster, node: usize) {
+        let one = &mut cluster.nodes[node];
+        one.programmed = one.applied;
+        let Some(process) = &mut one.process else { return };
+        process.holder.handle_programmed(index(one.programmed));
+    }
+
     /// The machines are told what the state says now.
     fn follow(&self, cluster: &mut Cluster, node: usize) {
         let one = &mut cluster.nodes[node];
@@ -326,10 +340,13 @@ impl Lease {
         let known = state.members[&id(node)].incarnation >= one.incarnation;
         let held = if known { state.held_by(id(node)) } else { Vec::new() };
         let names: Vec<(GroupId, Epoch)> = held.iter().map(|one| (one.group, one.epoch)).collect();
+        // A kernel that is behind is what that scope is about.
+        if self.scope != Scope::Returns {
+            Self::program(cluster, node);
+        }
         let asked: Vec<GroupId> =
             held.iter().filter(|one| one.handover.is_some()).map(|one| one.group).collect();
         self.holder(cluster, node, |holder, now| {
-            holder.handle_programmed(state.applied);
             holder.handle_applied(&names, now);
             for group in &asked {
                 holder.handle_surrender(*group, now);
@@ -352,7 +369,7 @@ impl Lease {
                 HolderCommand::Renew { leases, .. }
                     if leases.is_empty() || cluster.renewals >= self.scope.budget().renewals => {}
                 HolderCommand::Renew { sent, leases } => {
-                    let programmed = one.applied as u64 + 1;
+                    let programmed = index(one.programmed);
                     let renew = Message::Renew { from: node, sent, leases, programmed };
                     cluster.network.insert(renew);
                     cluster.renewals += 1;
@@ -421,4 +438,9 @@ impl Lease {
             cluster.network.insert(Message::Release { group, epoch });
         }
     }
+}
+
+/// The index of the last of so many entries: the first is that of the configuration.
+fn index(entries: usize) -> u64 {
+    entries as u64 + 1
 }

@@ -9,7 +9,12 @@ fn every_scope_passes_at_a_small_horizon() {
     for scope in Scope::ALL {
         let horizon = match scope {
             Scope::Elections | Scope::Restarts => 1,
-            Scope::Silence | Scope::Election | Scope::Crashes | Scope::Handover | Scope::Moves => 2,
+            Scope::Silence
+            | Scope::Election
+            | Scope::Crashes
+            | Scope::Handover
+            | Scope::Moves
+            | Scope::Returns => 2,
         };
         let report = check(scope, horizon);
         let broken = report.verdicts.iter().find(|one| one.always && !one.is_good());
@@ -19,8 +24,10 @@ fn every_scope_passes_at_a_small_horizon() {
 
 #[test]
 fn what_should_happen_does() {
-    let report = check(Scope::Moves, 2);
-    assert!(report.is_good(), "{report}");
+    for scope in [Scope::Moves, Scope::Returns] {
+        let report = check(scope, 2);
+        assert!(report.is_good(), "{report}");
+    }
 }
 
 fn finds(fault: Fault, scope: Scope, horizon: u64) {
@@ -94,4 +101,9 @@ fn an_address_retired_for_silence_is_found() {
 #[test]
 fn an_address_opened_before_it_retired_is_found() {
     finds(Fault::NoRetiring, Scope::Moves, 2);
+}
+
+#[test]
+fn a_lease_that_opens_before_the_kernel_follows_the_log_to_it_is_found() {
+    finds(Fault::OpenUnprogrammed, Scope::Returns, 2);
 }

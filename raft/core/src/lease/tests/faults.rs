@@ -21,7 +21,7 @@ fn finds(fault: Fault) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn one_answers_whatever_fails_and_one_does_once_nothing_fails(seed in any::<u64>()) {
