@@ -32,7 +32,8 @@ struct Cli {
 enum Case {
     /// Check the lease protocol's real machines in every order of events, within bounds
     Model {
-        /// Only this scope: silence, election, elections, crashes, restarts, handover or moves
+        /// Only this scope: silence, election, elections, crashes, restarts, handover, moves or
+        /// returns
         #[arg(long)]
         scope: Option<Scope>,
         /// Instants of true time; more is slower, steeply

@@ -181,7 +181,7 @@ impl Governor {
         self.notice_stall(now);
         self.grantor.handle_timeout(now);
         self.grantor.handle_applied(&state, now);
-        self.patience.follow(&state, now);
+        self.patience.follow(&state, &self.reports.programmed(), now);
         while let Some(command) = self.grantor.poll_command() {
             match command {
                 GrantorCommand::Confirm { round } => {

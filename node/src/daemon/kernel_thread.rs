@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold_dataplane::fence::{Fence, boot_now};
-use leasehold_dataplane::plan::{Announced, Announcements, Binding};
+use leasehold_dataplane::plan::{Announcements, Binding};
 use leasehold_dataplane::{DataplaneError, Event, Kernel, Watch, links};
 use leasehold_model::{Eligibility, Epoch, GroupId};
-use leasehold_raft::state::{Cause, State};
+use leasehold_raft::state::Cause;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use super::aftercare::Aftercare;
 use super::desired::Desired;
 use super::lease_thread::{OpenLeases, Order};
 use super::lifetime::lifetime;
+use super::neighbours::{announced, taken};
 use super::routing::Router;
 use crate::wake;
 
@@ -65,6 +66,8 @@ pub(crate) struct KernelThread {
     bound_groups: watch::Sender<BTreeSet<GroupId>>,
     /// What the last pass left bound.
     bound: BTreeSet<IpAddr>,
+    /// The leases that it was for.
+    taken: BTreeMap<GroupId, Epoch>,
     /// What the last pass was asked for, where it did all of it.
     carried_out: Option<Desired>,
     /// The new addresses that wait for their services.
@@ -111,6 +114,7 @@ impl KernelThread {
             doubted,
             bound_groups: bound,
             bound: BTreeSet::new(),
+            taken: BTreeMap::new(),
             carried_out: None,
             hold: None,
             announcements: Announcements::default(),
@@ -247,6 +251,10 @@ impl KernelThread {
         let whole_done = whole_done && made.is_ok();
         let added: Vec<Binding> = match made {
             Ok(report) => {
+                if self.leases.is_some() {
+                    // No address may go on living on the time of a lease that it has left.
+                    self.refresh().await;
+                }
                 self.programmed.send_replace(desired.serial);
                 // Where something went wrong, nobody knows what is left of what was bound before.
                 self.bound_groups.send_if_modified(|told| {
@@ -255,8 +263,7 @@ impl KernelThread {
                     told.len() != before
                 });
                 let bound: BTreeSet<IpAddr> = report.bound.into_iter().collect();
-                let new = |one: &&Binding| bound.contains(&one.address);
-                desired.bindings.iter().filter(new).cloned().collect()
+                taken(&desired, &bound, &self.taken)
             }
             // The fence was given newer wishes already. They are on their way here too.
             Err(DataplaneError::Unfenced { address, .. }) => {
@@ -267,12 +274,16 @@ impl KernelThread {
                 let missing = self.missing(&desired.bindings).await?;
                 tracing::error!(%error, missing = missing.len(), "addresses can't be served");
                 self.give_up(&missing, &error.to_string());
+                if self.leases.is_some() && missing.is_empty() {
+                    self.decline(&whole, &error.to_string());
+                }
                 self.bound.retain(|address| !missing.iter().any(|one| one.address == *address));
                 // Among the rest are some that were bound just now.
                 desired.bindings.retain(|one| !missing.contains(one));
                 desired.bindings
             }
         };
+        self.taken.clone_from(&whole.open);
         if !added.is_empty() {
             // Binding took time, and where no fence stops a frame, time may be up.
             let lasting = self.lifetimes(&added, &desired.open);
@@ -382,12 +393,26 @@ impl KernelThread {
         for binding in missing {
             let name = state.groups.iter().find(|(_, group)| **group == binding.group);
             if let Some((name, _)) = name {
-                self.unable.insert(name.clone(), Instant::now() + UNABLE_FOR);
-                self.eligibility
-                    .send_modify(|one| drop(one.unable.insert(name.clone(), why.to_owned())));
+                self.offer_no_more(name, why);
             }
             self.order(Order::Surrender(binding.group, Cause::Unserviceable));
         }
+    }
+
+    /// What can't be unbound keeps this node from opening anything, where nothing else closes it.
+    fn decline(&mut self, desired: &Desired, why: &str) {
+        let groups = desired.state.groups.iter();
+        for (name, _) in groups.filter(|(_, group)| !desired.open.contains_key(group)) {
+            self.offer_no_more(name, why);
+        }
+    }
+
+    fn offer_no_more(&mut self, name: &str, why: &str) {
+        self.unable.insert(name.to_owned(), Instant::now() + UNABLE_FOR);
+        self.eligibility.send_if_modified(|one| {
+            let before = one.unable.insert(name.to_owned(), why.to_owned());
+            before.is_none_or(|before| before != why)
+        });
     }
 
     async fn announce(&self, bindings: &[Binding]) {
@@ -434,30 +459,6 @@ async fn renewed(
         Some(leases) => leases.changed().await,
         None => std::future::pending().await,
     }
-}
-
-/// The bindings as the configuration wants them announced.
-fn announced<'a>(state: &State, bindings: &[&'a Binding]) -> Vec<Announced<'a>> {
-    let config = &state.config;
-    let homes = config.homes();
-    let apart = |address: IpAddr| {
-        let us = match address {
-            IpAddr::V4(_) => config.global.garp_interval_us,
-            IpAddr::V6(_) => config.global.gna_interval_us,
-        };
-        Duration::from_micros(us.unwrap_or(0).into())
-    };
-    let all = bindings.iter().map(|one| {
-        let instance = homes.of(one.address).and_then(|name| config.instances.get(name));
-        let own = instance.map(|instance| instance.garp).unwrap_or_default();
-        Announced {
-            address: one.address,
-            interface: &one.interface,
-            garp: own.or(config.global.garp),
-            apart: apart(one.address),
-        }
-    });
-    all.collect()
 }
 
 impl Lookout {

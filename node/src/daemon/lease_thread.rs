@@ -100,6 +100,7 @@ pub(crate) async fn run(inputs: Inputs) {
         given_up: GivenUp::default(),
         fenced: Arc::default(),
         reflected: 0,
+        followed: BTreeMap::new(),
         published: BootNanos::default(),
         behind: None,
         suspended: suspended(),
@@ -146,6 +147,8 @@ struct LeaseThread {
     fenced: Arc<State>,
     /// The index up to which what this node answers for follows the log.
     reflected: u64,
+    /// The index that the wishes of each serial follow, of those not known to be carried out.
+    followed: BTreeMap<u64, u64>,
     /// When other threads were last told something.
     published: BootNanos,
     /// When they are to be told what is new behind the addresses, if anything is.
@@ -240,8 +243,8 @@ impl LeaseThread {
     /// What was given up is not answered for any more: now it may be said.
     fn handle_unbound(&mut self) {
         let done = self.settled();
-        if done >= self.inputs.desired.borrow().serial {
-            self.reflected = self.fenced.applied;
+        while let Some(oldest) = self.followed.first_entry().filter(|one| *one.key() <= done) {
+            self.reflected = oldest.remove();
             self.holder.handle_programmed(self.reflected);
         }
         for (group, epoch) in self.given_up.take(done) {
@@ -373,6 +376,9 @@ impl LeaseThread {
         if told {
             self.published = now;
         }
+        // Wishes that are the same as before follow this state as well.
+        let serial = self.inputs.desired.borrow().serial;
+        self.followed.insert(serial, self.fenced.applied);
     }
 
     /// A machine that slept holds nothing: close first, renew second.

@@ -12,6 +12,7 @@ pub(crate) mod lateness;
 pub(crate) mod lease_thread;
 mod lifetime;
 mod membership;
+mod neighbours;
 pub(crate) mod remainders;
 mod routing;
 mod services_thread;

@@ -71,6 +71,8 @@ pub struct Holder {
     renew_at: BootNanos,
     /// The index up to which what this node answers for follows the log.
     programmed: u64,
+    /// A lease was confirmed that this index does not reach yet.
+    withheld: bool,
     commands: VecDeque<HolderCommand>,
 }
 
@@ -103,6 +105,7 @@ impl Holder {
             last_sent: None,
             renew_at: now,
             programmed: 0,
+            withheld: false,
             commands: VecDeque::new(),
         };
         holder.renew_if_due(now);
@@ -136,7 +139,12 @@ impl Holder {
     /// opens only where that is its epoch at least: for an address that left the group before, while
     /// another held it, nobody waits for this node.
     pub fn handle_programmed(&mut self, index: u64) {
-        self.programmed = index.max(self.programmed);
+        if index > self.programmed {
+            self.programmed = index;
+            if std::mem::take(&mut self.withheld) {
+                self.renew_at = BootNanos::default();
+            }
+        }
     }
 
     /// The leader's answer to the renewal sent at `sent`: these are good.
@@ -147,11 +155,10 @@ impl Holder {
         // Counted from sending, not from now: an answer that waited in a queue buys no time.
         let deadline = self.timing.holder_deadline(sent);
         for (group, epoch) in asked {
-            let programmed = epoch.0 <= self.programmed;
-            if good.contains(&(group, epoch)) && programmed {
+            if good.contains(&(group, epoch)) {
                 self.confirm(group, epoch, deadline, now);
             } else if self.is_closed(group, epoch) {
-                // As a rule the leader, or the kernel here, is about to follow the grant.
+                // As a rule the leader is about to apply the grant itself.
                 self.renew_at = self.renew_at.min(now.after(self.timing.heartbeat));
             }
         }
@@ -261,6 +268,10 @@ impl Holder {
     fn confirm(&mut self, group: GroupId, epoch: Epoch, deadline: BootNanos, now: BootNanos) {
         let Some(holding) = self.leases.get_mut(&group) else { return };
         if holding.epoch != epoch || deadline <= now {
+            return;
+        }
+        if epoch.0 > self.programmed {
+            self.withheld = true;
             return;
         }
         let first = match holding.phase {

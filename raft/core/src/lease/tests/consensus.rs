@@ -127,6 +127,7 @@ impl Node {
         len: usize,
         round: u64,
         now: BootNanos,
+        random: u64,
     ) {
         let Some(process) = &mut self.process else { return };
         let Role::Leader(leader) = &mut process.role else { return };
@@ -143,7 +144,7 @@ impl Node {
         if let Some((confirmed, _)) = leader.rounds.get_mut(&round) {
             confirmed.insert(from);
         }
-        self.apply(now, 0);
+        self.apply(now, random);
         self.finish_rounds(now);
     }
 

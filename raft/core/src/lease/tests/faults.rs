@@ -17,7 +17,7 @@ fn chaos(seed: u64, fault: Fault) -> Result<World, String> {
 }
 
 fn finds(fault: Fault) -> bool {
-    (0..600).any(|seed| chaos(seed, fault).is_err())
+    (0..3000).any(|seed| chaos(seed, fault).is_err())
 }
 
 proptest! {
@@ -87,4 +87,9 @@ fn the_judge_finds_approvals_without_a_quorum() {
 #[test]
 fn the_judge_finds_a_lease_that_opens_before_the_kernel_follows_the_log_to_it() {
     assert!(finds(Fault::OpenUnprogrammed));
+}
+
+#[test]
+fn the_judge_finds_a_report_of_what_the_kernel_has_yet_to_follow() {
+    assert!(finds(Fault::ReportApplied));
 }

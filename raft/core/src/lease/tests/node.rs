@@ -48,6 +48,8 @@ pub(super) enum Fault {
     NoConfirm,
     /// A lease opens before the kernel follows the log to its grant.
     OpenUnprogrammed,
+    /// A renewal reports what is applied, not what the kernel follows.
+    ReportApplied,
 }
 
 pub(super) struct Node {
@@ -175,7 +177,7 @@ impl Node {
             }
             Message::Appended { term, len, round } => {
                 self.see_term(term, now);
-                self.count_append(from, term, len, round, now);
+                self.count_append(from, term, len, round, now, random);
             }
             Message::Renew { sent, leases, programmed } => {
                 let Role::Leader(leader) = &mut process.role else {
@@ -256,7 +258,9 @@ impl Node {
             }
             match command {
                 HolderCommand::Renew { sent, leases } => {
-                    let programmed = process.programmed as u64 + 1;
+                    let ahead = self.fault == Fault::ReportApplied;
+                    let follows = if ahead { process.applied } else { process.programmed };
+                    let programmed = follows as u64 + 1;
                     let renew = Message::Renew { sent, leases, programmed };
                     self.out.push((process.leader.unwrap_or(self.id), renew));
                 }

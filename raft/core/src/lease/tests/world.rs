@@ -108,7 +108,7 @@ impl World {
         let mut tardy = [1, 1, 8, 64][chance.below(4) as usize];
         let slowness_ms = match fault {
             Fault::None => [40, 40, 400, 2000][(faults >> 9 & 3) as usize],
-            Fault::OpenUnprogrammed => 2000,
+            Fault::OpenUnprogrammed | Fault::ReportApplied => 2000,
             Fault::StaleGrant
             | Fault::RetireBySilence
             | Fault::NoSelfAcknowledgement
@@ -129,7 +129,7 @@ impl World {
             Fault::NoSelfAcknowledgement => (&[4, 5], 1),
             Fault::NoStarted => (&[0], 1),
             Fault::ForgetfulVoter => (&[0, 1, 5], 1),
-            Fault::OpenUnprogrammed => (&[2, 7, 8], 1),
+            Fault::OpenUnprogrammed | Fault::ReportApplied => (&[2, 7, 8], 1),
         };
         tardy = favoured_tardy;
         mixture.faults = favoured.to_vec();
