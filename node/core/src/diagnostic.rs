@@ -209,11 +209,20 @@ pub(crate) fn too_many(severity: Severity) -> String {
     format!("there are more than {MAX_DIAGNOSTICS} {severity}s: the others are not shown")
 }
 
+/// As much of a name as fits a line.
+pub(crate) fn cut(name: &str) -> String {
+    const SHOWN: usize = 64;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 /// Some of the names that there are, for a hint.
 pub(crate) fn some_of<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>) -> String {
     const SHOWN: usize = 20;
     let count = names.len();
-    let shown: Vec<String> = names.take(SHOWN).map(|name| name.to_string()).collect();
+    let shown: Vec<String> = names.take(SHOWN).map(|name| cut(&name.to_string())).collect();
     match count.checked_sub(SHOWN) {
         None | Some(0) => shown.join(", "),
         Some(more) => format!("{} and {more} more", shown.join(", ")),

@@ -195,6 +195,25 @@ fn limits_are_named() {
 }
 
 #[test]
+fn a_name_that_no_line_would_hold_is_refused_and_is_not_repeated_whole() {
+    let name = "long".repeat(300_000);
+    let told = messages(|config| {
+        let one = config.instances.remove("web").unwrap();
+        config.instances.insert(name.clone(), one);
+    });
+    let shown = "long".repeat(16);
+    assert_eq!(
+        told,
+        [format!("error: instance.{shown}...: a name of 1200000 bytes: 255 is the limit")]
+    );
+    let told = messages(|config| {
+        let one = config.instances.remove("web").unwrap();
+        config.instances.insert("a".repeat(64), one);
+    });
+    assert_eq!(told, Vec::<String>::new());
+}
+
+#[test]
 fn unknown_directors_are_warned_of_once_each() {
     let mut config = small();
     config.global.router_id.insert("gone".to_owned(), "a".to_owned());

@@ -65,7 +65,7 @@ keepalived.conf and prints it; `leasehold apply FILE.conf` applies one file to e
   end of a line goes on in the next line in a definition only, as in keepalived 2.
 - A byte order mark is passed over, and Windows' line ends are. What is no UTF-8 is an error outside
   a comment, and so is a NUL. A line may have any length; keepalived cuts it.
-- A file that expands to more than 4 Mi characters, or to more than 1 Mi lines, is refused, and so
+- A file that expands to more than 6 Mi characters, or to 1.5 Mi words, braces and lines, is refused, and so
   are blocks, includes and definitions more than 32 deep. The manual's 65024 instances by `~SEQ` are
   refused too: a cluster has 4096.
 ";

@@ -44,6 +44,7 @@ pub(super) fn expand(
         defined: 0,
         work: 0,
         full: false,
+        at: Pos::default(),
     };
     expander.file(file, text, Pos::default(), 0);
     // Half of it would be blamed for what the other half has.
@@ -65,6 +66,8 @@ struct Expander<'a> {
     work: usize,
     /// A limit was passed, and said to be: nothing more is looked at.
     full: bool,
+    /// The line of the file: where nothing is in it, nothing else says where it is.
+    at: Pos,
 }
 
 impl Expander<'_> {
@@ -82,6 +85,7 @@ impl Expander<'_> {
             if self.open.is_some() && trimmed(&line.chars).is_empty() && !line.blank {
                 continue;
             }
+            self.at = line.at;
             self.line(line.chars, depth);
         }
         if let Some(outer) = outer {
@@ -90,7 +94,7 @@ impl Expander<'_> {
     }
 
     fn line(&mut self, line: Vec<Char>, depth: usize) {
-        let at = line.first().map(|first| first.at).unwrap_or_default();
+        let at = line.first().map_or(self.at, |first| first.at);
         if !self.work(at, line.len() + LINE_WORK) {
             return;
         }
@@ -160,7 +164,7 @@ impl Expander<'_> {
 
     fn put(&mut self, line: &[Char]) {
         self.out.extend_from_slice(line);
-        let at = self.out.last().map(|last| last.at).unwrap_or_default();
+        let at = line.last().map_or(self.at, |last| last.at);
         self.out.push(Char { c: '\n', at });
         if self.out.len() > MAX_CHARS {
             let message = format!("the configuration expands to more than {MAX_CHARS} characters");

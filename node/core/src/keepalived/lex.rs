@@ -82,6 +82,8 @@ impl Report {
 
 /// A line as the later steps see it.
 pub(super) struct Line {
+    /// Where it begins, also where nothing is in it.
+    pub(super) at: Pos,
     /// Without what `!` or `#` begins outside quotes.
     pub(super) chars: Vec<Char>,
     /// Nothing was written in it, no space and no comment either.
@@ -105,7 +107,8 @@ pub(super) fn lines(file: u32, text: &str, report: &mut Report) -> Vec<Line> {
             c,
             at: Pos { file, line: number(row), column: number(index) },
         });
-        Line { chars: uncommented(located, report), blank: line.is_empty() }
+        let at = Pos { file, line: number(row), column: 1 };
+        Line { at, chars: uncommented(located, report), blank: line.is_empty() }
     };
     text.split('\n').enumerate().map(&mut line).collect()
 }

@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_model::{Config, Dataplane};
 
-use crate::diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Path, Places, Severity, some_of, too_many};
+use crate::diagnostic::{
+    Diagnostic, MAX_DIAGNOSTICS, Path, Places, Severity, cut, some_of, too_many,
+};
 
 pub use backend::check_backend;
 pub(crate) use service::entrances;
@@ -31,6 +33,8 @@ pub const MAX_VIPS: usize = 16384;
 pub(super) const MAX_TRACKED: usize = 4096;
 /// Directors of an instance that tell each other by unicast.
 pub(super) const MAX_PEERS: usize = 255;
+/// Of instances and of whatever else has a name that lines of output repeat, in bytes.
+pub(super) const MAX_NAME: usize = 255;
 /// `IFNAMSIZ`, less the byte that ends the name.
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -65,7 +69,10 @@ impl Fault {
         let Self { severity, path, message, hint } = self;
         let place = places.of(&path);
         let message = match &place {
-            None if !path.is_empty() => format!("{}: {message}", path.join(".")),
+            None if !path.is_empty() => {
+                let steps: Vec<String> = path.iter().map(|step| cut(step)).collect();
+                format!("{}: {message}", steps.join("."))
+            }
             Some(_) | None => message,
         };
         Diagnostic { severity, place, message, hint }
@@ -204,6 +211,29 @@ impl Check {
                 });
             }
         }
+        self.names(config);
         self.faults.is_empty()
+    }
+
+    /// The first name of each section that is too long, if there is one.
+    fn names(&mut self, config: &Config) {
+        fn long<V>(all: &BTreeMap<String, V>) -> Option<&String> {
+            all.keys().find(|name| name.len() > MAX_NAME)
+        }
+        let sections = [
+            ("instance", long(&config.instances)),
+            ("sync_group", long(&config.sync_groups)),
+            ("script", long(&config.scripts)),
+            ("process", long(&config.processes)),
+            ("file", long(&config.files)),
+            ("virtual_server_group", long(&config.groups)),
+        ];
+        for (section, name) in sections {
+            let Some(name) = name else { continue };
+            self.at_path(&[section, name], |check| {
+                let length = name.len();
+                check.error(format!("a name of {length} bytes: {MAX_NAME} is the limit"), "");
+            });
+        }
     }
 }
