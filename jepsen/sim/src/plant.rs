@@ -17,4 +17,6 @@ pub enum Plant {
     ClockBeyondBound,
     /// The guard releases its daemon's leases and neither ends the daemon nor closes its fence.
     GuardKillsNobody,
+    /// An address that comes to a group is served before the holder it left has dropped it.
+    MovedAddressEarly,
 }

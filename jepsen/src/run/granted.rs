@@ -31,7 +31,7 @@ pub(super) fn all(folder: &Path) -> io::Result<Vec<Told>> {
     Ok(told)
 }
 
-/// Each when it is told first: a start may apply the log it finds more than once.
+/// Each when it is told first.
 fn first(all: impl Iterator<Item = Told>) -> impl Iterator<Item = Told> {
     let mut known = BTreeSet::new();
     all.filter(move |told| known.insert(name(told)))

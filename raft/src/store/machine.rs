@@ -61,23 +61,10 @@ impl StateMachine {
     }
 
     fn apply_one(&mut self, entry: &Entry) -> Answer {
-        let index = entry.log_id.index;
         // Watchers hold the state of the last batch: the first entry of a batch copies it.
         let state = Arc::make_mut(&mut self.state);
-        let answer = match &entry.payload {
-            EntryPayload::Normal(proposal) => {
-                let outcome = state.apply(index, &proposal.0);
-                tell_grants(state, index);
-                Answer(Some(outcome))
-            }
-            EntryPayload::Blank | EntryPayload::Membership(_) => {
-                // Nothing comes before entry 0, which `applied: 0` stands for already.
-                if index > 0 {
-                    state.skip(index);
-                }
-                Answer(None)
-            }
-        };
+        let answer = follow(state, entry);
+        tell_grants(state, entry.log_id.index);
         if let EntryPayload::Membership(membership) = &entry.payload {
             self.last_membership = StoredMembership::new(Some(entry.log_id), membership.clone());
         }
@@ -168,6 +155,21 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let content = Content { meta: meta.clone(), state: State::clone(&self.state) };
         let snapshot = blocking(move || lock(&file).replace(&content)).await?;
         Ok(StoredSnapshot { meta, snapshot })
+    }
+}
+
+/// The state after one more entry, and what it answers to whoever proposed it.
+pub(super) fn follow(state: &mut State, entry: &Entry) -> Answer {
+    let index = entry.log_id.index;
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => Answer(Some(state.apply(index, &proposal.0))),
+        EntryPayload::Blank | EntryPayload::Membership(_) => {
+            // Nothing comes before entry 0, which `applied: 0` stands for already.
+            if index > 0 {
+                state.skip(index);
+            }
+            Answer(None)
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use futures::StreamExt;
 use leasehold_raft_core::model::NodeId;
 use leasehold_raft_core::state::State;
 use openraft::Membership;
@@ -11,10 +10,10 @@ use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
 
 use super::engine::{Engine, Meta, Op};
 use super::error::StoreError;
-use super::frame;
 use super::open::{create, log_path, open_engine, open_existing};
 use super::snapshot::{Content, SnapshotFile};
 use super::writer::guarded;
+use super::{frame, machine};
 use crate::{LogId, Peer, SnapshotMeta, StoredMembership, Vote};
 
 /// All that a member has.
@@ -52,11 +51,13 @@ async fn read(dir: &Path) -> Result<(State, Option<LogId>, u64), StoreError> {
     if let Some(entry) = entries.last() {
         last = Some(entry.log_id);
     }
-    let entries = futures::stream::iter(entries.into_iter().map(|entry| Ok((entry, None)))).boxed();
-    opened.state_machine.apply(entries).await.map_err(unreadable)?;
+    // Not by the state machine, which tells of what it applies: some of it may never be committed.
+    let mut state = State::clone(&opened.state.borrow());
+    for entry in &entries {
+        machine::follow(&mut state, entry);
+    }
     let committed = opened.log.read_committed().await.map_err(unreadable)?;
     let committed = committed.max(applied).map_or(0, |id| id.index);
-    let state = State::clone(&opened.state.borrow());
     Ok((state, last, committed))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use leasehold_model::{BootNanos, Epoch, GroupId};
+use leasehold_model::{BootNanos, Epoch, GroupId, Vip};
 use leasehold_raft::lease::{Holder, HolderCommand};
 use leasehold_raft::state::State;
 use tokio::sync::{mpsc, watch};
@@ -95,19 +95,26 @@ impl Holding {
         let mut vips = BTreeMap::new();
         for (_, group, instance, _) in state.instances() {
             for vip in instance.vips() {
-                let elsewhere = state.is_retiring_elsewhere(vip.address, self.parts.node);
+                let elsewhere = self.may_be_elsewhere(state, vip);
                 vips.insert(vip.address, if elsewhere { CLOSED } else { group });
             }
         }
         self.parts.world.lock().set_vips(self.parts.life.0, vips);
     }
 
+    /// Whether another may answer for it still.
+    fn may_be_elsewhere(&self, state: &State, vip: &Vip) -> bool {
+        let waits = self.parts.plant != Some(Plant::MovedAddressEarly);
+        waits && state.is_retiring_elsewhere(vip.address, self.parts.node)
+    }
+
     /// Unbinds what is not open, and binds what is.
     fn bind(&self) {
         let held = self.fenced.held_by(self.parts.node);
         let open = held.iter().filter(|one| self.open.get(&one.group) == Some(&one.epoch));
-        let bound: BTreeSet<IpAddr> =
-            open.flat_map(|one| one.vips.iter().map(|vip| vip.address)).collect();
+        let vips = open.flat_map(|one| one.instance.vips());
+        let served = vips.filter(|vip| !self.may_be_elsewhere(&self.fenced, vip));
+        let bound: BTreeSet<IpAddr> = served.map(|vip| vip.address).collect();
         self.parts.world.lock().bind(self.parts.life.0, bound);
     }
 
