@@ -87,8 +87,8 @@ impl Scope {
     pub fn horizon(self) -> u64 {
         match self {
             Self::Elections | Self::Restarts => 2,
-            Self::Crashes | Self::Handover => 3,
-            Self::Election | Self::Moves | Self::Returns => 4,
+            Self::Crashes | Self::Handover | Self::Returns => 3,
+            Self::Election | Self::Moves => 4,
             Self::Silence => 5,
         }
     }
