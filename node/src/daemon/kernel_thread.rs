@@ -199,7 +199,7 @@ impl KernelThread {
     }
 
     async fn announce_due(&mut self) {
-        let Desired { bindings, open, .. } = self.desired.borrow().clone();
+        let (bindings, open) = self.wished();
         // Where no fence stops a frame, the lifetime that is left does.
         let lasting = self.lifetimes(&bindings, &open);
         let held: BTreeMap<IpAddr, &Binding> = bindings
@@ -337,6 +337,12 @@ impl KernelThread {
         });
     }
 
+    /// The newest wishes for addresses, and the leases that they are for.
+    fn wished(&self) -> (Vec<Binding>, BTreeMap<GroupId, Epoch>) {
+        let desired = self.desired.borrow();
+        (desired.bindings.clone(), desired.open.clone())
+    }
+
     /// How long the addresses of each group may stay without another renewal of the lease that
     /// they were wished under; a later one may cover others. A group that is missing has no time
     /// left.
@@ -360,7 +366,7 @@ impl KernelThread {
     /// Renews lifetimes.
     async fn refresh(&self) {
         // What is held back is not bound by this.
-        let Desired { mut bindings, open, .. } = self.desired.borrow().clone();
+        let (mut bindings, open) = self.wished();
         bindings.retain(|one| self.bound.contains(&one.address));
         let mut by_lifetime: BTreeMap<Duration, Vec<Binding>> = BTreeMap::new();
         let lifetimes = self.lifetimes(&bindings, &open);
