@@ -18,7 +18,7 @@ use leasehold_jepsen::history::{Folder, FolderError};
 use leasehold_jepsen::model::{self, Scope};
 use leasehold_jepsen::report;
 use leasehold_jepsen::run::Row;
-use leasehold_lab::vm::{Ended, Job};
+use leasehold_lab::vm::Job;
 use leasehold_lab::{LabError, find_binary, sweep};
 
 #[derive(Parser)]
@@ -195,7 +195,7 @@ fn main() -> ExitCode {
             let limit = Duration::from_secs(limit);
             let job = Job { memory_mib: memory, limit, ..Job::new(argv) };
             match job.run() {
-                Ok(Ended(status)) => return ExitCode::from(u8::try_from(status).unwrap_or(255)),
+                Ok(ended) => return ExitCode::from(u8::try_from(ended.status).unwrap_or(255)),
                 Err(error) => Err(error),
             }
         }

@@ -114,38 +114,20 @@ pub fn rows(lines: &[(&str, &str, &str)]) -> Vec<Row> {
 /// Waits until whoever holds the instance has this table and no other director has any service, and
 /// tells who. The first that is given it may be slow, and another takes its place.
 pub fn wait_for_holders_table(cluster: &Cluster, instance: &str, wanted: &[Row]) -> Result<usize> {
-    wait_for_only_table(cluster, || cluster.holder(instance), wanted)
-}
-
-/// Waits until the director's table is this one, and no other director has any service.
-pub fn wait_for_table(cluster: &Cluster, holder: usize, wanted: &[Row]) -> Result<()> {
-    wait_for_only_table(cluster, || Some(holder), wanted).map(drop)
-}
-
-fn wait_for_only_table(
-    cluster: &Cluster,
-    whose: impl Fn() -> Option<usize>,
-    wanted: &[Row],
-) -> Result<usize> {
+    let up: Vec<usize> = (0..cluster.nodes().len()).filter(|one| cluster.is_up(*one)).collect();
     let mut last = Vec::new();
-    let seen = until("the holder's table", LATER, || {
-        let holder = whose()?;
-        last = table(cluster, holder).ok()?;
-        (last == wanted).then_some(holder)
+    let seen = until("only the holder to have services, and these", LATER, || {
+        let holder = cluster.holder(instance)?;
+        last = up.iter().filter_map(|one| Some((*one, table(cluster, *one).ok()?))).collect();
+        let right = |(one, rows): &(usize, Vec<Row>)| {
+            if *one == holder { rows == wanted } else { rows.is_empty() }
+        };
+        (last.len() == up.len() && last.iter().all(right)).then_some(holder)
     });
-    let holder = seen.map_err(|error| {
-        LabError::Argument(format!("{error}\n  wanted {wanted:?}\n  is {last:?}"))
-    })?;
-    for other in
-        (0..cluster.nodes().len()).filter(|other| *other != holder && cluster.is_up(*other))
-    {
-        let empty = table(cluster, other)?.is_empty();
-        if !empty {
-            let name = &cluster.nodes()[other].name;
-            return Err(LabError::Argument(format!("{name} has services, and holds nothing")));
-        }
-    }
-    Ok(holder)
+    seen.map_err(|error| {
+        let text = format!("{error}\n  wanted {wanted:?}\n  are, by director, {last:?}");
+        LabError::Argument(text)
+    })
 }
 
 /// Directors with a second network behind them, and three real servers there that are reached by

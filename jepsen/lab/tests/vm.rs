@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use leasehold_lab::Result;
-use leasehold_lab::vm::{Ended, Job, inside};
+use leasehold_lab::vm::{Job, inside};
 
 const TRACE: &str = "/leasehold-vm-was-here";
 
@@ -12,19 +12,23 @@ const TRACE: &str = "/leasehold-vm-was-here";
 fn a_program_runs_there_with_this_machines_files_and_leaves_no_trace_here() -> Result<()> {
     let script = format!(
         "modprobe ip_vs && ipvsadm -Ln && ip netns add x && ip -n x link add br0 type bridge && \
-         [ \"$LEASEHOLD_TOLD\" = \"it's so\" ] && touch {TRACE} && exit 3"
+         [ \"$LEASEHOLD_TOLD\" = \"it's so\" ] && touch {TRACE} && \
+         seq 1000 && exit 3"
     );
     let told = ("LEASEHOLD_TOLD".to_owned(), "it's so".to_owned());
     let job = Job { env: vec![told], ..Job::new(["sh", "-c", &script]) };
     assert!(!inside());
-    assert_eq!(job.run()?, Ended(3));
+    let ended = job.run()?;
+    assert_eq!(ended.status, 3, "{}", ended.said);
+    let last: Vec<String> = (901..=1000).map(|nth| nth.to_string()).collect();
+    assert_eq!(ended.said.lines().collect::<Vec<_>>(), last, "the last hundred lines");
     assert!(!Path::new(TRACE).exists(), "what is written there stays there");
     Ok(())
 }
 
 #[test]
 fn a_signal_is_told_as_a_shell_tells_it() -> Result<()> {
-    assert_eq!(Job::new(["sh", "-c", "kill -KILL $$"]).run()?, Ended(137));
+    assert_eq!(Job::new(["sh", "-c", "kill -KILL $$"]).run()?.status, 137);
     Ok(())
 }
 

@@ -34,9 +34,14 @@ pub struct Job {
     pub limit: Duration,
 }
 
-/// How a program ended inside: its exit status, or 128 and the number of the signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended(pub i32);
+/// How a program ended inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit status, or 128 and the number of the signal.
+    pub status: i32,
+    /// The last lines that it printed.
+    pub said: String,
+}
 
 impl Job {
     /// 3 GiB, and a quarter of an hour.
@@ -58,9 +63,9 @@ impl Job {
         initrd::write(&kernel, &shared.0.join("initrd"))?;
         shared.write("init", INIT)?;
         shared.write("job", &self.script()?)?;
-        qemu::boot(self, &kernel, &shared.0)?;
+        let said = qemu::boot(self, &kernel, &shared.0)?;
         let status = fs::read_to_string(shared.0.join("status")).unwrap_or_default();
-        status.trim().parse().map(Ended).map_err(|_| {
+        status.trim().parse().map(|status| Ended { status, said }).map_err(|_| {
             LabError::Argument(format!(
                 "the machine stopped before the program ended: did it run out of memory? Its \
                  kernel said last:\n{}",
@@ -98,12 +103,12 @@ pub fn with_module(module: &str, test: &str, body: impl FnOnce() -> Result<()>) 
     }
     let program = std::env::current_exe().map_err(LabError::system("this test's program"))?;
     let program = program.display().to_string();
-    match Job::new([program.as_str(), "--exact", test, "--nocapture"]).run()? {
-        Ended(0) => Ok(()),
-        Ended(status) => {
-            Err(LabError::Argument(format!("{test} ended with {status} in the machine: see above")))
-        }
+    let ended = Job::new([program.as_str(), "--exact", test, "--nocapture"]).run()?;
+    if ended.status == 0 {
+        return Ok(());
     }
+    let Ended { status, said } = ended;
+    Err(LabError::Argument(format!("{test} ended with {status} in the machine, and said:\n{said}")))
 }
 
 /// Whether this kernel has `module`, or loads it now.

@@ -1,6 +1,7 @@
 //! The emulator: started, listened to, and ended when it takes too long.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,8 +15,11 @@ const PROGRAM: &str = "qemu-system-x86_64";
 /// Lines of the kernel's console that a failure shows.
 const SHOWN: usize = 30;
 
-/// Runs the machine to its end.
-pub(super) fn boot(job: &Job, kernel: &Kernel, shared: &Path) -> Result<()> {
+/// Lines of the program's output that a failure shows.
+const SAID: usize = 100;
+
+/// Runs the machine to its end, and tells what its program said last.
+pub(super) fn boot(job: &Job, kernel: &Kernel, shared: &Path) -> Result<String> {
     let console = shared.join("console");
     let share = |tag: &str, path: &str, more: &str| {
         format!("local,path={path},mount_tag={tag},security_model=none,multidevs=remap{more}")
@@ -39,14 +43,17 @@ pub(super) fn boot(job: &Job, kernel: &Kernel, shared: &Path) -> Result<()> {
         .args(["-device", "virtconsole,chardev=out,name=out"])
         // A sweep ends it where this process could not.
         .env(COOKIE, format!("{}-{}.", Owner::this().tag(), next_number()))
-        .stdin(Stdio::null());
-    let child = command.spawn().map_err(|source| {
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|source| {
         if source.kind() == std::io::ErrorKind::NotFound {
             let install = "apt-get install qemu-system-x86".to_owned();
             return LabError::Missing { program: PROGRAM.to_owned(), install };
         }
         LabError::System { what: PROGRAM.to_owned(), source }
     })?;
+    let output = child.stdout.take().expect("standard output was asked to be a pipe");
+    let output = std::thread::spawn(move || pass_on(output));
     let mut machine = Machine(child);
     let up = shared.join("up");
     let told =
@@ -55,7 +62,25 @@ pub(super) fn boot(job: &Job, kernel: &Kernel, shared: &Path) -> Result<()> {
     if !ended {
         machine.wait("the machine to switch itself off", job.limit, || false).map_err(told)?;
     }
-    Ok(())
+    output
+        .join()
+        .map_err(|_| LabError::Argument("the machine's output was not followed".to_owned()))
+}
+
+/// Writes to this process's output what comes, and keeps the last lines of it.
+fn pass_on(mut from: impl Read) -> String {
+    let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        // Nobody may be listening; the last lines are kept all the same.
+        let mut out = std::io::stdout();
+        let _ = out.write_all(&buffer[..read]).and_then(|()| out.flush());
+        kept.extend_from_slice(&buffer[..read]);
+        let mut lines = kept.iter().rev().enumerate().filter(|(_, byte)| **byte == b'\n');
+        if let Some((length, _)) = lines.nth(SAID) {
+            kept.drain(..kept.len() - length);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// The last that the kernel said.
