@@ -1,9 +1,15 @@
-//! Acknowledged is durable: every process of every member killed at once, again and again.
+//! Acknowledged is durable: every process of every member killed at once, again and again, and a
+//! disk that lost what it was to write.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use leasehold_lab::cluster::{Cluster, Plan, instance};
-use leasehold_lab::{Result, find_binary};
+use leasehold_lab::disk::{Make, Syncs, Unsynced};
+use leasehold_lab::{LabError, Result, find_binary};
+
+/// For a daemon to find that its disk fails.
+const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn what_was_acknowledged_is_there_after_all_were_killed_at_once() -> Result<()> {
@@ -34,4 +40,54 @@ fn what_was_acknowledged_is_there_after_all_were_killed_at_once() -> Result<()> 
         })?;
     }
     Ok(())
+}
+
+/// A configuration of many pages, so that later ones leave its pages as they are.
+fn apply(cluster: &Cluster, last: u8) -> Result<String> {
+    let vip = IpAddr::from([192, 168, 1, last]);
+    let mut text = instance("VI_1", 88, &[vip]);
+    for port in 1000..1200 {
+        text.push_str(&format!(
+            "[[virtual_server]]\naddress = \"{vip}:{port}\"\nlb_algo = \"rr\"\n\
+             real_server = [{{ address = \"192.168.1.7:{port}\" }}]\n"
+        ));
+    }
+    cluster.apply("toml", &text)?;
+    Ok(vip.to_string())
+}
+
+/// As Linux: what a failed sync was to write is read as before, and gone when the power goes.
+#[test]
+fn what_a_failed_sync_left_is_not_built_upon() -> Result<()> {
+    let plan = Plan { disk: Some((Make::Layer, 64)), ..Plan::new(find_binary()?) };
+    let mut cluster = Cluster::start(&plan)?;
+    for round in 0..6_u8 {
+        let victim = usize::from(round % 3);
+        set_syncs(&cluster, victim, Syncs::FailForGood)?;
+        // In doubt where the victim leads; all that matters is that the victim is to write it.
+        let _ = apply(&cluster, 100 + round * 10);
+        cluster.daemon(victim)?.wait(SOON)?;
+        set_syncs(&cluster, victim, Syncs::Work)?;
+        cluster.mark_down(victim);
+        cluster.run(victim)?;
+        cluster.wait_for_voters()?;
+        for step in 1..4 {
+            apply(&cluster, 100 + round * 10 + step)?;
+        }
+        let expected = apply(&cluster, 100 + round * 10 + 4)?;
+        cluster.crash_disk(victim, Unsynced::Lost)?;
+        cluster.mark_down(victim);
+        cluster.run(victim)?;
+        cluster.wait_for("the victim to catch up", |this| {
+            let export = this.cli(victim, &["export", "--local"]);
+            export.is_ok_and(|export| export.contains(&expected)).then_some(())
+        })?;
+        cluster.wait_for_voters()?;
+    }
+    Ok(())
+}
+
+fn set_syncs(cluster: &Cluster, member: usize, syncs: Syncs) -> Result<()> {
+    let none = || LabError::Argument("the plan gave it no disk".to_owned());
+    cluster.nodes()[member].disk().ok_or_else(none)?.fail_syncs(syncs).map(drop)
 }

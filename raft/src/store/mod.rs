@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/raft/log.redb   the log and the vote, in redb
 //! DIR/raft/mark       how far the log had come, to notice one that fell back
+//! DIR/raft/synced     whether all that is read of the log is on the disk
 //! DIR/raft/snapshot   the replicated state, up to the entry where the log begins
 //! ```
 //!
@@ -19,6 +20,7 @@ mod open;
 mod recover;
 mod redb;
 mod snapshot;
+mod synced;
 mod writer;
 
 #[cfg(test)]

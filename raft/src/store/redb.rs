@@ -1,6 +1,5 @@
 //! The log in redb: one file, one fdatasync for each batch.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 
 use super::engine::{Engine, Meta, Op};
 use super::error::EngineError;
+use super::synced;
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -21,9 +21,9 @@ pub struct RedbEngine {
 impl RedbEngine {
     /// Makes a new file; it must not be there yet.
     pub fn create(path: &Path) -> Result<Self, EngineError> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).open(path)?;
-        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
+        let mut builder = redb::Builder::new();
+        let database =
+            builder.set_cache_size(CACHE_BYTES).create_with_backend(synced::create(path)?)?;
         let transaction = begin(&database)?;
         transaction.open_table(LOG)?;
         transaction.open_table(META)?;
@@ -36,7 +36,9 @@ impl RedbEngine {
         if std::fs::metadata(path)?.len() == 0 {
             return Err(EngineError::Corrupt("the file is empty".to_owned()));
         }
-        let mut database = redb::Builder::new().set_cache_size(CACHE_BYTES).open(path)?;
+        let mut builder = redb::Builder::new();
+        let mut database =
+            builder.set_cache_size(CACHE_BYTES).create_with_backend(synced::open(path)?)?;
         if !database.check_integrity()? {
             return Err(EngineError::Corrupt("pages failed their checksums".to_owned()));
         }

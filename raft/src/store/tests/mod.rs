@@ -5,6 +5,7 @@ mod damage;
 mod failure;
 mod persistence;
 mod recover;
+mod synced;
 
 use std::path::Path;
 
