@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use leasehold_node_core::keepalived::{self, Included, Includes, Source};
 use leasehold_node_core::{Diagnostic, document};
-use measure::{Records, peak, spent};
+use measure::{Records, Watchdog, peak, spent};
 use mutate::{Chance, Texts};
 
 /// For one input, of the processor's time, without optimization.
@@ -121,11 +121,13 @@ fn no_mutation_breaks_a_parser() {
     let mut chance = Chance::new(seed);
     let (begun, mut executions) = (spent(), [0u64; 2]);
     let mut records = Records::new(folder.clone(), long.is_some());
+    let watchdog = Watchdog::new(folder.clone(), MOST_TIME * 2);
     let before = peak();
     while spent() - begun < limit {
         let round: u64 = executions.iter().sum();
         let toml = round % 4 == 3;
         let text = texts.mutated(&mut chance, toml);
+        watchdog.begins(toml, &text);
         let Outcome { panicked, took, memory } = measured(&texts, &text, toml);
         executions[usize::from(toml)] += 1;
         records.note(toml, &text, took, memory);

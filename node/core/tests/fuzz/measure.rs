@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 /// The most memory the process has had since the last look, in KiB.
@@ -17,18 +19,58 @@ pub(super) fn peak() -> u64 {
 /// The processor's time that this thread has had: a machine that does other things too hides
 /// nothing, and accuses nobody.
 pub(super) fn spent() -> Duration {
-    let nanoseconds = fs::read_to_string("/proc/thread-self/schedstat").ok();
+    spent_by(Path::new("/proc/thread-self"))
+}
+
+fn spent_by(thread: &Path) -> Duration {
+    let nanoseconds = fs::read_to_string(thread.join("schedstat")).ok();
     let nanoseconds = nanoseconds.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    nanoseconds.map_or_else(ticks, Duration::from_nanos)
+    nanoseconds.map_or_else(|| ticks(thread), Duration::from_nanos)
 }
 
 /// The same in hundredths of a second (`USER_HZ`), where the kernel counts no finer.
-fn ticks() -> Duration {
-    let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+fn ticks(thread: &Path) -> Duration {
+    let stat = fs::read_to_string(thread.join("stat")).unwrap();
     let after = stat.rsplit(')').next().unwrap();
     let ticks = after.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Ends the process where an input does not end: nobody else would.
+pub(super) struct Watchdog(SyncSender<(bool, String)>);
+
+impl Watchdog {
+    /// Of inputs that this thread will try, each of which may take so long.
+    pub(super) fn new(folder: PathBuf, limit: Duration) -> Self {
+        let (sender, inputs) = mpsc::sync_channel::<(bool, String)>(1);
+        let thread = Path::new("/proc").join(fs::read_link("/proc/thread-self").unwrap());
+        std::thread::spawn(move || {
+            let Ok((mut toml, mut text)) = inputs.recv() else { return };
+            let mut begun = spent_by(&thread);
+            loop {
+                match inputs.recv_timeout(limit) {
+                    Ok(next) => ((toml, text), begun) = (next, spent_by(&thread)),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let spent = spent_by(&thread) - begun;
+                        if spent >= limit {
+                            let kept = keep(&folder, "hangs", toml, &text);
+                            let said = format!("no end after {spent:?}; the input is {kept}\n");
+                            // Not by a macro: what a test prints is shown when it has ended.
+                            let _ = std::io::stderr().write_all(said.as_bytes());
+                            std::process::exit(1);
+                        }
+                    }
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    pub(super) fn begins(&self, toml: bool, text: &str) {
+        self.0.send((toml, text.to_owned())).unwrap();
+    }
 }
 
 /// Writes an input down, and says where.
