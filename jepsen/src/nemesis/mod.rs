@@ -10,6 +10,7 @@ mod kernel;
 mod late;
 mod machine;
 mod membership;
+mod moved;
 mod network;
 mod operator;
 mod process;
@@ -73,10 +74,11 @@ pub enum Kind {
     Move,
     Drain,
     Churn,
+    AddressMoved,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 40] = [
+    pub const ALL: [Kind; 41] = [
         Kind::KillDaemon,
         Kind::KillGuard,
         Kind::KillBoth,
@@ -117,6 +119,7 @@ impl Kind {
         Kind::Move,
         Kind::Drain,
         Kind::Churn,
+        Kind::AddressMoved,
     ];
 
     /// As the command line has it.
@@ -128,7 +131,7 @@ impl Kind {
     /// Whether nothing else may be broken meanwhile. Members come and go only in a cluster that is
     /// whole, as an operator would see to; and who takes the fence away *and* stops those who
     /// would put it back has taken away the only thing that was promised. And a relay carries its
-    /// frames past whatever else is cut.
+    /// frames past whatever else is cut. And an address moves in time only where little else does.
     #[must_use]
     pub fn stands_alone(self) -> bool {
         match self {
@@ -139,6 +142,7 @@ impl Kind {
             | Kind::Delay
             | Kind::Duplication
             | Kind::LateAnswers
+            | Kind::AddressMoved
             | Kind::RateLimit
             | Kind::LossBursts => true,
             Kind::KillDaemon
@@ -197,6 +201,8 @@ impl Kind {
             | Kind::IsolateLeader => (ttl / 5, ttl * 5),
             // A lease is to run out, and another to be opened, after its holder fell silent.
             Kind::LateAnswers => (ttl * 3, ttl * 5),
+            // Two changes of the configuration on top.
+            Kind::AddressMoved => (ttl * 3 + seconds(1), ttl * 4 + seconds(2)),
             Kind::Flapping | Kind::LinkFlap => (ttl, ttl * 6),
             Kind::Loss
             | Kind::Delay
@@ -263,6 +269,7 @@ impl Kind {
             Kind::Move => operator::r#move(random, site),
             Kind::Drain => operator::drain(random, site),
             Kind::Churn => operator::churn(random, site),
+            Kind::AddressMoved => moved::address(random, site),
         }
     }
 }
