@@ -9,7 +9,7 @@ use leasehold_lab::site::{
     LATER, Mode, RealServer, Row, ask, ask_often, plan, rows, table, wait_for_holders_table,
 };
 use leasehold_lab::vm::with_module;
-use leasehold_lab::{Host, LabError, Lan, Result, Signal, until};
+use leasehold_lab::{Host, LabError, Lan, Result, Signal};
 
 /// What is served, by which real servers.
 struct Case {
@@ -29,7 +29,7 @@ fn goes_and_returns(case: &Case, cluster: &Cluster, real: &mut RealServer) -> Re
     let (mut answered, mut failed) = (0, 0);
     let stopped = Instant::now();
     real.stop();
-    until("the real server to be removed", LATER, || {
+    cluster.wait_longer_for("the real server to be removed", LATER, || {
         let count = if ask(client, case.vip).is_some() { &mut answered } else { &mut failed };
         *count += 1;
         let holder = cluster.holder(case.instance)?;
@@ -58,7 +58,7 @@ fn survives(case: &Case, cluster: &mut Cluster, real: &mut [RealServer]) -> Resu
     let holder = goes_and_returns(case, cluster, &mut real[0])?;
 
     cluster.daemon(holder)?.kill_tree()?;
-    until("another director to answer", LATER, || {
+    cluster.wait_longer_for("another director to answer", LATER, || {
         ask(&client, case.vip)?;
         cluster.holder(case.instance).filter(|next| *next != holder)
     })?;
@@ -74,10 +74,10 @@ fn survives(case: &Case, cluster: &mut Cluster, real: &mut [RealServer]) -> Resu
     ask_often(&client, case.vip, 3)?;
 
     cluster.daemon(holder)?.kill(Signal::SIGKILL)?;
-    until("the guard to remove the services", LATER, || {
+    cluster.wait_longer_for("the guard to remove the services", LATER, || {
         table(cluster, holder).is_ok_and(|table| table.is_empty()).then_some(())
     })?;
-    until("an answer", LATER, || ask(&client, case.vip)).map(drop)
+    cluster.wait_longer_for("an answer", LATER, || ask(&client, case.vip)).map(drop)
 }
 
 fn start(case: &Case, subnet: &'static str, interface: &'static str) -> Result<Cluster> {
@@ -91,10 +91,10 @@ fn start(case: &Case, subnet: &'static str, interface: &'static str) -> Result<C
 /// Waits for nine answers in a row that go round the real servers, in whatever order: the kernel
 /// has them in that in which they came, and a check that comes too late on a slow machine takes
 /// one out for a while.
-fn wait_for_rounds(client: &Host, vip: &str, real: &[RealServer]) -> Result<()> {
+fn wait_for_rounds(cluster: &Cluster, vip: &str, real: &[RealServer]) -> Result<()> {
     let mut last = Vec::new();
-    let seen = until("answers in turn", LATER, || {
-        last = ask_often(client, vip, 9).ok()?;
+    let seen = cluster.wait_longer_for("answers in turn", LATER, || {
+        last = ask_often(&cluster.client, vip, 9).ok()?;
         let round: BTreeSet<&String> = last[..real.len()].iter().collect();
         let again = last.iter().zip(last.iter().cycle().skip(real.len())).take(9 - real.len());
         let in_turn = round.len() == real.len() && again.into_iter().all(|(one, next)| one == next);
@@ -135,7 +135,7 @@ fn tunnels_by_weighted_round_robin() -> Result<()> {
             one.host.ip("route add 192.168.1.50 dev eth1")?;
         }
         wait_for_holders_table(&cluster, case.instance, &case.table)?;
-        wait_for_rounds(&cluster.client, case.vip, &real)?;
+        wait_for_rounds(&cluster, case.vip, &real)?;
         survives(&case, &mut cluster, &mut real)
     })
 }
@@ -197,7 +197,7 @@ fn direct_and_persistent() -> Result<()> {
         real[0].start_again()?;
         let holder = wait_for_holders_table(&cluster, case.instance, &case.table)?;
         cluster.daemon(holder)?.kill_tree()?;
-        until("another director to answer", LATER, || {
+        cluster.wait_longer_for("another director to answer", LATER, || {
             ask(&stranger, case.vip)?;
             cluster.holder(case.instance).filter(|next| *next != holder)
         })?;
@@ -221,7 +221,7 @@ fn direct_by_round_robin() -> Result<()> {
         let mut cluster = start(&case, "192.168.1.0/24", "enp0s3")?;
         let mut real = beside(&cluster, case.vip, [11, 12])?;
         wait_for_holders_table(&cluster, case.instance, &case.table)?;
-        wait_for_rounds(&cluster.client, case.vip, &real)?;
+        wait_for_rounds(&cluster, case.vip, &real)?;
         survives(&case, &mut cluster, &mut real)
     })
 }

@@ -116,14 +116,15 @@ pub fn rows(lines: &[(&str, &str, &str)]) -> Vec<Row> {
 pub fn wait_for_holders_table(cluster: &Cluster, instance: &str, wanted: &[Row]) -> Result<usize> {
     let up: Vec<usize> = (0..cluster.nodes().len()).filter(|one| cluster.is_up(*one)).collect();
     let mut last = Vec::new();
-    let seen = until("only the holder to have services, and these", LATER, || {
-        let holder = cluster.holder(instance)?;
-        last = up.iter().filter_map(|one| Some((*one, table(cluster, *one).ok()?))).collect();
-        let right = |(one, rows): &(usize, Vec<Row>)| {
-            if *one == holder { rows == wanted } else { rows.is_empty() }
-        };
-        (last.len() == up.len() && last.iter().all(right)).then_some(holder)
-    });
+    let seen =
+        cluster.wait_longer_for("only the holder to have services, and these", LATER, || {
+            let holder = cluster.holder(instance)?;
+            last = up.iter().filter_map(|one| Some((*one, table(cluster, *one).ok()?))).collect();
+            let right = |(one, rows): &(usize, Vec<Row>)| {
+                if *one == holder { rows == wanted } else { rows.is_empty() }
+            };
+            (last.len() == up.len() && last.iter().all(right)).then_some(holder)
+        });
     seen.map_err(|error| {
         let text = format!("{error}\n  wanted {wanted:?}\n  are, by director, {last:?}");
         LabError::Argument(text)

@@ -309,7 +309,17 @@ impl Cluster {
     }
 
     pub fn wait_for<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
-        until(what, SOON, || look(self)).map_err(|error| self.told("waiting", error))
+        self.wait_longer_for(what, SOON, || look(self))
+    }
+
+    /// The same with another limit.
+    pub fn wait_longer_for<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        look: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        until(what, limit, look).map_err(|error| self.told("waiting", error))
     }
 
     /// What went wrong, with what the daemons had to say.
