@@ -34,9 +34,6 @@ pub(super) struct Chaos {
     /// Only the kinds that a pair of keepalived is put through, for a row beside it
     #[arg(long, conflicts_with = "nemesis")]
     as_a_pair: bool,
-    /// The machine is thrown away afterwards: faults may befall all of it, as its clock
-    #[arg(long)]
-    own_machine: bool,
     /// What directors keep their data on
     #[arg(long, value_enum, default_value = "layer")]
     disk: DiskKind,
@@ -59,7 +56,6 @@ pub(super) fn run(asked: Chaos) -> Result<Sum, LabError> {
         witness: asked.witness,
         profile: asked.profile,
         kinds,
-        own_machine: asked.own_machine,
         disk: asked.disk,
         keep: asked.keep.clone(),
     };

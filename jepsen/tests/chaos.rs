@@ -33,7 +33,6 @@ fn nothing_is_promised_that_half_a_minute_of_chaos_breaks() {
             Kind::TornWrite,
             Kind::Reboot,
         ],
-        own_machine: false,
         disk: DiskKind::Layer,
         keep: None,
     };

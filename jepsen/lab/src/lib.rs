@@ -52,6 +52,7 @@ mod sweep;
 mod sys;
 pub mod vm;
 mod wait;
+pub mod wall_clock;
 
 pub use binary::find_binary;
 pub use error::LabError;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use leasehold_lab::LabError;
@@ -22,10 +21,13 @@ pub(super) fn memory_pressure(random: &mut Random, site: &Site) -> Box<dyn Packa
     Box::new(Scarce { what: What::Memory { mib }, target, cage: None })
 }
 
-pub(super) fn clock_jump(random: &mut Random) -> Box<dyn Package> {
-    let by = random.between(Duration::from_millis(100), Duration::from_secs(3600));
+pub(super) fn clock_jump(random: &mut Random, site: &Site) -> Box<dyn Package> {
+    // A step of NTP's, a wrong time zone, a battery that was empty.
+    let longest = random.pick(&[10, 12 * 3600, 400 * 24 * 3600]);
+    let by = random.between(Duration::from_millis(100), Duration::from_secs(longest));
     let backwards = random.chance(50);
-    Box::new(ClockJump { by, backwards, jumped: false })
+    let target = random.chance(75).then(|| Target::draw(random, site));
+    Box::new(ClockJump { by, backwards, target, members: Vec::new() })
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -151,62 +153,46 @@ impl Drop for Cage {
     }
 }
 
-/// The wall clock of the whole machine, to and fro.
+/// The time of day, as some members see it, and back.
 #[derive(Debug)]
 struct ClockJump {
     by: Duration,
     backwards: bool,
-    jumped: bool,
+    /// One member, or all alike.
+    target: Option<Target>,
+    members: Vec<usize>,
 }
 
 impl ClockJump {
-    fn set(&mut self, back: bool) -> Result<(), String> {
-        let sign = if self.backwards == back { "+" } else { "-" };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.map_err(|error| error.to_string())?;
-        let then = if sign == "+" { now + self.by } else { now.saturating_sub(self.by) };
-        let at = format!("@{}.{:09}", then.as_secs(), then.subsec_nanos());
-        let output = Command::new("date").args(["-s", &at]).output();
-        match output {
-            Ok(output) if output.status.success() => {
-                self.jumped = !back;
-                Ok(())
+    fn set(&self, world: &World, offset_ns: i64) -> Result<(), LabError> {
+        self.members.iter().try_for_each(|member| {
+            match world.cluster.nodes()[*member].wall_clock() {
+                Some(clock) => clock.set(offset_ns),
+                None => Err(LabError::Argument("it has no time of day of its own".to_owned())),
             }
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        })
     }
 }
 
 impl Package for ClockJump {
     fn legend(&self) -> String {
         let sign = if self.backwards { "-" } else { "+" };
-        format!("{sign}{} ms and back", self.by.as_millis())
+        let whose = self.target.map_or_else(|| "all".to_owned(), |one| format!("{one:?}"));
+        format!("time of day of {whose} by {sign}{} s and back", self.by.as_secs()).to_lowercase()
     }
 
     fn inject(&mut self, world: &mut World) -> Result<Broken, Skipped> {
-        if !world.own_machine {
-            return Err(Skipped::because(
-                "the wall clock is the whole machine's: --own-machine, inside of `vm`",
-            ));
-        }
-        let names = world.names(&(0..world.site.members).collect::<Vec<_>>());
-        Ok(Broken::by(self.set(false), names))
+        self.members = match self.target {
+            Some(target) => vec![world.resolve(target)?],
+            None => (0..world.site.members).collect(),
+        };
+        let by = i64::try_from(self.by.as_nanos()).unwrap_or(i64::MAX);
+        let done = self.set(world, if self.backwards { -by } else { by });
+        Ok(Broken::by(done, world.names(&self.members)))
     }
 
-    fn heal(&mut self, _: &mut World) -> Result<Outcome, LabError> {
-        if self.jumped {
-            self.set(true).map_err(LabError::Argument)?;
-        }
+    fn heal(&mut self, world: &mut World) -> Result<Outcome, LabError> {
+        self.set(world, 0)?;
         Ok(Outcome::Installed)
-    }
-}
-
-impl Drop for ClockJump {
-    fn drop(&mut self) {
-        if self.jumped {
-            // The last chance to leave the machine as it was.
-            let _ = self.set(true);
-        }
     }
 }

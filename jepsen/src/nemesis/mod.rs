@@ -261,7 +261,7 @@ impl Kind {
             Kind::ReadFailing => disk::unreadable(random, site),
             Kind::TornWrite => disk::torn(random, site),
             Kind::Reboot => disk::reboot(random, site),
-            Kind::ClockJump => machine::clock_jump(random),
+            Kind::ClockJump => machine::clock_jump(random, site),
             Kind::CpuStarved => machine::cpu_starved(random, site),
             Kind::MemoryPressure => machine::memory_pressure(random, site),
             Kind::Rejoin => membership::rejoin(random, site),

@@ -63,8 +63,6 @@ pub struct World {
     pub cluster: Cluster,
     pub subjects: Vec<Subject>,
     pub site: Site,
-    /// Whether faults may befall the whole machine, as its clock.
-    pub own_machine: bool,
     pub recorder: Arc<Recorder>,
     /// How often each member's daemon was started.
     pub runs: Arc<Vec<AtomicU64>>,
@@ -91,7 +89,6 @@ impl World {
             cluster,
             subjects,
             site,
-            own_machine: false,
             recorder,
             runs: Arc::new(runs),
             debts: Vec::new(),

@@ -42,8 +42,6 @@ pub struct Settings {
     pub witness: bool,
     pub profile: Profile,
     pub kinds: Vec<Kind>,
-    /// Whether faults may befall the whole machine.
-    pub own_machine: bool,
     pub disk: DiskKind,
     /// Where everything is kept, whatever the verdict.
     pub keep: Option<PathBuf>,
@@ -63,9 +61,6 @@ impl Settings {
         );
         if self.witness {
             words += " --witness";
-        }
-        if self.own_machine {
-            words += " --own-machine";
         }
         if self.disk == DiskKind::Ext4 {
             words += " --disk ext4";

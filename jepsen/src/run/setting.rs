@@ -155,6 +155,7 @@ impl Stage {
             profile: settings.profile.name(),
             logs: Some(self.folder.join(LOGS)),
             disk: Some((settings.disk.make(), DISK_MIB)),
+            wall_clocks: true,
             ..Plan::new(settings.binary.clone())
         };
         let cluster = Cluster::start(&plan)?;
@@ -187,8 +188,7 @@ impl Stage {
             instances: INSTANCES.len(),
             ttl: settings.profile.ttl(),
         };
-        let mut world = World::new(cluster, subjects, site, Arc::clone(recorder));
-        world.own_machine = settings.own_machine;
+        let world = World::new(cluster, subjects, site, Arc::clone(recorder));
         self.describe(settings, &world)?;
         Ok(world)
     }

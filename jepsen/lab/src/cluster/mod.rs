@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::disk::{Disk, Make};
 use crate::owner::{Owner, next_number};
+use crate::wall_clock::WallClock;
 use crate::{Host, LabError, Lan, PinDir, Port, Process, Program, Result, until};
 
 pub use errand::{Desk, Errand};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub logs: Option<PathBuf>,
     /// A file system of its own for each data directory, of so many MiB.
     pub disk: Option<(Make, u64)>,
+    /// A time of day of its own for each member.
+    pub wall_clocks: bool,
 }
 
 impl Plan {
@@ -64,6 +67,7 @@ impl Plan {
             run: Vec::new(),
             logs: None,
             disk: None,
+            wall_clocks: false,
         }
     }
 }
@@ -79,9 +83,15 @@ pub struct Node {
     starts: usize,
     _pins: Option<PinDir>,
     disk: Option<Disk>,
+    wall_clock: Option<WallClock>,
 }
 
 impl Node {
+    /// What its daemon takes for the time of day, where the plan gave it one of its own.
+    pub fn wall_clock(&self) -> Option<&WallClock> {
+        self.wall_clock.as_ref()
+    }
+
     /// What its data directory lies on, where the plan gave it a disk of its own.
     pub fn disk(&self) -> Option<&Disk> {
         self.disk.as_ref()
@@ -97,6 +107,7 @@ pub struct Cluster {
     run: Vec<&'static str>,
     logs: Option<PathBuf>,
     disk: Option<(Make, u64)>,
+    wall_clocks: bool,
     nodes: Vec<Node>,
     /// Whose daemons these are, where they are not the product's.
     pair: Option<Pair>,
@@ -121,6 +132,7 @@ impl Cluster {
             run: plan.run.clone(),
             logs: plan.logs.clone(),
             disk: plan.disk,
+            wall_clocks: plan.wall_clocks,
             nodes: Vec::new(),
             pair: None,
             client,
@@ -149,8 +161,11 @@ impl Cluster {
         // A new file system has a directory of its own making in it already.
         let data_dir = self.directory.join(name);
         let data_dir = if disk.is_some() { data_dir.join("data") } else { data_dir };
+        let wall_clock = self.wall_clocks.then(|| WallClock::make(&self.directory, name));
+        let wall_clock = wall_clock.transpose()?;
         let (name, daemon) = (name.to_owned(), None);
-        let node = Node { name, host, port, data_dir, daemon, starts: 0, _pins: None, disk };
+        let node =
+            Node { name, host, port, data_dir, daemon, starts: 0, _pins: None, disk, wall_clock };
         self.nodes.push(node);
         let name = self.nodes[index].name.clone();
         let name = name.as_str();
@@ -193,6 +208,9 @@ impl Cluster {
             None => program.arg("--data-dir").arg(&node.data_dir).arg("run").args(words),
             Some(_) => pair::words(program, &node.data_dir),
         };
+        if let Some(clock) = &node.wall_clock {
+            program = clock.on(program);
+        }
         if let Some(logs) = &self.logs {
             program = program.env("RUST_LOG", LOGGED);
             program = program.log_to(logs.join(format!("{}.{:03}.log", node.name, node.starts)));

@@ -88,6 +88,7 @@ impl Cluster {
             run: Vec::new(),
             logs: pair.logs.clone(),
             disk: None,
+            wall_clocks: false,
             nodes: Vec::new(),
             pair: None,
             client,
@@ -103,7 +104,7 @@ impl Cluster {
             fs::create_dir_all(&data_dir)
                 .and_then(|()| fs::write(&file, pair.config(place)))
                 .map_err(LabError::system(file.display().to_string()))?;
-            let (daemon, disk) = (None, None);
+            let (daemon, disk, wall_clock) = (None, None, None);
             cluster.nodes.push(Node {
                 name,
                 host,
@@ -113,6 +114,7 @@ impl Cluster {
                 starts: 0,
                 _pins: None,
                 disk,
+                wall_clock,
             });
         }
         cluster.pair = Some(pair);

@@ -1,0 +1,87 @@
+//! A wall clock for each member: what its processes take for the time of day.
+//!
+//! CLOCK_REALTIME has no namespace, and a jump of it would befall the whole machine. So a library
+//! that a member's processes load puts an offset on what they read; the clocks that leases are
+//! counted on are left alone, as a jump leaves them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::netns::run;
+use crate::{LabError, Program, Result};
+
+/// The time of day of one member.
+#[derive(Debug)]
+pub struct WallClock {
+    library: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl WallClock {
+    /// One that goes right, with its files in `directory`. Needs a C compiler.
+    pub(crate) fn make(directory: &Path, name: &str) -> Result<WallClock> {
+        let library = directory.join("wall-clock.so");
+        let error = |path: &Path| LabError::system(path.display().to_string());
+        if !library.exists() {
+            let source = directory.join("wall-clock.c");
+            fs::write(&source, include_str!("shim.c")).map_err(error(&source))?;
+            let (from, to) = (source.display().to_string(), library.display().to_string());
+            run("cc", &["-shared", "-fPIC", "-O2", "-o", &to, &from, "-ldl"])?;
+        }
+        let path = directory.join(format!("wall-clock.{name}"));
+        fs::write(&path, 0_i64.to_ne_bytes()).map_err(error(&path))?;
+        let file = File::options().write(true).open(&path).map_err(error(&path))?;
+        Ok(WallClock { library, path, file })
+    }
+
+    /// From now on it is so many nanoseconds ahead of the machine's, or behind it.
+    pub fn set(&self, offset_ns: i64) -> Result<()> {
+        let written = self.file.write_all_at(&offset_ns.to_ne_bytes(), 0);
+        written.map_err(LabError::system(self.path.display().to_string()))
+    }
+
+    pub(crate) fn on(&self, program: Program) -> Program {
+        program.env("LD_PRELOAD", &self.library).env("WALL_CLOCK", &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use super::*;
+    use crate::owner::{Owner, next_number};
+
+    fn seconds_of(clock: &WallClock, words: &[&str]) -> i64 {
+        let mut command = std::process::Command::new(words[0]);
+        command.args(&words[1..]).env("LD_PRELOAD", &clock.library).env("WALL_CLOCK", &clock.path);
+        let output = command.output().expect("it runs").stdout;
+        let text = String::from_utf8(output).expect("digits");
+        text.split(['.', '\n']).next().and_then(|word| word.parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn whoever_loads_it_has_another_time_of_day_and_no_other_uptime() {
+        let name = format!("leasehold-lab-{}-{}", Owner::this().tag(), next_number());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).expect("a new directory");
+        let clock = WallClock::make(&directory, "ds1").expect("a clock");
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let off = |words: &[&str]| {
+            let before = i64::try_from(now()).expect("a year of now");
+            seconds_of(&clock, words) - before
+        };
+        let date = ["date", "+%s"];
+        let boot = ["python3", "-c", "import time; print(time.clock_gettime(7))"];
+        assert!((0..60).contains(&off(&date)));
+        let up = seconds_of(&clock, &boot);
+        for hours in [-5_i64, 24 * 400] {
+            clock.set(hours * 3_600_000_000_000).expect("its file");
+            assert!((0..60).contains(&(off(&date) - hours * 3600)));
+            assert!((0..60).contains(&(seconds_of(&clock, &boot) - up)));
+        }
+        fs::remove_dir_all(&directory).expect("it is ours");
+    }
+}
