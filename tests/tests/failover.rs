@@ -72,6 +72,33 @@ fn a_minority_holds_nothing_and_a_majority_takes_it_up_again() -> Result<()> {
     Ok(())
 }
 
+/// As machines do that share a host which stands still. Guards wake with their daemons, and by any
+/// clock those were silent for long.
+#[test]
+fn a_pause_of_all_ends_no_daemon() -> Result<()> {
+    let (cluster, vip) = serving()?;
+    let observer = cluster.lan.observe(&cluster.client, &[vip])?;
+    observer.wait_for(vip, None, SOON)?;
+    for _ in 0..3 {
+        for index in 0..3 {
+            cluster.daemon(index)?.freeze_tree()?;
+        }
+        // The kernel's fence alone; then well past what a guard waits for.
+        observer.wait_for_silence(vip, Duration::from_secs(1), SOON)?;
+        for index in 0..3 {
+            cluster.daemon(index)?.thaw_tree();
+        }
+        observer.wait_for(vip, None, SOON)?;
+        cluster.wait_for_voters()?;
+        for index in 0..3 {
+            assert!(cluster.is_up(index), "{:?}", cluster.daemon(index)?.output());
+        }
+    }
+    let seen = observer.stop()?;
+    assert_eq!(seen.duplicates(vip, Returns::AtMost(0)), []);
+    Ok(())
+}
+
 #[test]
 fn two_directors_and_a_witness_survive_the_loss_of_any_one() -> Result<()> {
     let vip: IpAddr = "192.168.1.100".parse().expect("an address");

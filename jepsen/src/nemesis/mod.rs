@@ -41,6 +41,7 @@ pub enum Kind {
     StopDaemon,
     StopGuard,
     StopBoth,
+    StopAll,
     Restart,
     RollingRestart,
     PartitionHalves,
@@ -78,7 +79,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 41] = [
+    pub const ALL: [Kind; 42] = [
         Kind::KillDaemon,
         Kind::KillGuard,
         Kind::KillBoth,
@@ -86,6 +87,7 @@ impl Kind {
         Kind::StopDaemon,
         Kind::StopGuard,
         Kind::StopBoth,
+        Kind::StopAll,
         Kind::Restart,
         Kind::RollingRestart,
         Kind::PartitionHalves,
@@ -152,6 +154,7 @@ impl Kind {
             | Kind::StopDaemon
             | Kind::StopGuard
             | Kind::StopBoth
+            | Kind::StopAll
             | Kind::Restart
             | Kind::PartitionHalves
             | Kind::PartitionOut
@@ -185,7 +188,9 @@ impl Kind {
         let seconds = Duration::from_secs;
         let (least, most) = match self {
             // Around the instants at which a lease ends, is given on, and a guard loses patience.
-            Kind::StopDaemon | Kind::StopGuard | Kind::StopBoth => (ttl / 5, ttl * 3),
+            Kind::StopDaemon | Kind::StopGuard | Kind::StopBoth | Kind::StopAll => {
+                (ttl / 5, ttl * 3)
+            }
             Kind::KillDaemon
             | Kind::KillGuard
             | Kind::KillBoth
@@ -236,6 +241,7 @@ impl Kind {
             Kind::StopDaemon => process::stop(Part::Daemon, random, site),
             Kind::StopGuard => process::stop(Part::Guard, random, site),
             Kind::StopBoth => process::stop(Part::Both, random, site),
+            Kind::StopAll => process::stop_all(),
             Kind::Restart => process::restart(random, site),
             Kind::RollingRestart => process::rolling(),
             Kind::PartitionHalves => network::halves(random, site),

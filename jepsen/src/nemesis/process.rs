@@ -68,6 +68,11 @@ pub(super) fn stop(part: Part, random: &mut Random, site: &Site) -> Box<dyn Pack
     Box::new(Stop { part, whom, stopped: Vec::new() })
 }
 
+/// Machines that share a host, which stands still.
+pub(super) fn stop_all() -> Box<dyn Package> {
+    Box::new(Stop { part: Part::Both, whom: Whom::Everyone, stopped: Vec::new() })
+}
+
 pub(super) fn restart(random: &mut Random, site: &Site) -> Box<dyn Package> {
     let whom = Whom::One(Target::draw(random, site));
     Box::new(Restart { whom, down: Vec::new() })

@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     pub(crate) daemon: i32,
     /// Absent where no program is the fence.
     pub(crate) pin_dir: Option<PathBuf>,
-    /// Silence that means a hung daemon.
+    /// Silence that means a hung daemon, while the guard itself is awake.
     pub(crate) hung_after: Duration,
 }
 
@@ -66,6 +66,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     finish(gate.as_mut(), identity, &charge, &services)
 }
 
+/// Where the whole machine stands still, as a virtual one does that is moved, guard and daemon wake
+/// at once, and by any clock the daemon was silent for long. So silence is counted in looks that
+/// the guard was awake for: it loses one by sleeping, and the daemon has the rest to beat again.
+const LOOKS: u32 = 8;
+
 enum End {
     /// The daemon stopped in good order.
     Dismissed,
@@ -78,12 +83,20 @@ fn watch(hung_after: Duration) -> anyhow::Result<End> {
     let mut buffer: Vec<u8> = Vec::new();
     let mut chunk = vec![0_u8; 64 * 1024];
     let mut charge = Charge::default();
-    let limit = PollTimeout::try_from(hung_after).context("guard: --hung-after is too long")?;
+    let look = hung_after.as_micros().div_ceil(u128::from(LOOKS) * 1000);
+    let look = PollTimeout::try_from(look).context("guard: --hung-after is too long")?;
+    let mut in_vain = 0;
     loop {
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, limit) {
-            Ok(0) => return Ok(End::Silent(charge)),
-            Ok(_) => {}
+        match poll(&mut fds, look) {
+            Ok(0) => {
+                in_vain += 1;
+                if in_vain == LOOKS {
+                    return Ok(End::Silent(charge));
+                }
+                continue;
+            }
+            Ok(_) => in_vain = 0,
             Err(nix::errno::Errno::EINTR) => continue,
             Err(error) => bail!("guard: poll: {error}"),
         }
