@@ -8,12 +8,14 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use leasehold_dataplane_core::realserver::{
     Done, Memory, Thing, Use, giving_back, is_replayable, leads_to, suffices, things, without_state,
 };
 
-use crate::run::LIMIT;
+/// An operator waits, and nothing else: a machine that stands still for a while fails no command.
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RealServerError {
