@@ -77,9 +77,10 @@ fn a_minority_holds_nothing_and_a_majority_takes_it_up_again() -> Result<()> {
 #[test]
 fn a_pause_of_all_ends_no_daemon() -> Result<()> {
     let (cluster, vip) = serving()?;
-    let observer = cluster.lan.observe(&cluster.client, &[vip])?;
-    observer.wait_for(vip, None, SOON)?;
     for _ in 0..3 {
+        // Each round by itself: who leads afterwards may give the lease to another, and back.
+        let observer = cluster.lan.observe(&cluster.client, &[vip])?;
+        observer.wait_for(vip, None, SOON)?;
         for index in 0..3 {
             cluster.daemon(index)?.freeze_tree()?;
         }
@@ -93,9 +94,9 @@ fn a_pause_of_all_ends_no_daemon() -> Result<()> {
         for index in 0..3 {
             assert!(cluster.is_up(index), "{:?}", cluster.daemon(index)?.output());
         }
+        let seen = observer.stop()?;
+        assert_eq!(seen.duplicates(vip, Returns::AtMost(1)), []);
     }
-    let seen = observer.stop()?;
-    assert_eq!(seen.duplicates(vip, Returns::AtMost(0)), []);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! A [`Prober`] is made once for each check, and holds what its questions have in common. What a
 //! failure means is decided by the pure [`crate::checker`].
 
+mod awake;
 mod datagram;
 mod dns;
 mod http;
@@ -109,7 +110,7 @@ impl Prober {
     }
 
     /// Asks once. Each connection, and each answer, has the check's `connect_timeout`, as
-    /// keepalived counts.
+    /// keepalived counts, but of time that this machine was awake for.
     ///
     /// # Errors
     /// Where it does not answer as it should, in time; [`CheckError::Unknown`] where this machine
@@ -141,7 +142,7 @@ impl Target {
         step: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<T, CheckError> {
         let late = Err(CheckError::Silent(self.address, self.limit));
-        tokio::time::timeout(self.limit, step).await.unwrap_or(late)
+        awake::within(self.limit, step).await.unwrap_or(late)
     }
 
     /// A failure of this machine before a word was said to it, whatever its kind.

@@ -14,6 +14,7 @@ use leasehold_model::{SmtpCheck, SmtpHost};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::awake;
 use super::{CheckError, Target, is_local, tcp};
 
 /// A part of the conversation.
@@ -113,9 +114,9 @@ impl Talk<'_> {
     async fn step(&mut self, step: Step, command: &str) -> Result<(), CheckError> {
         let Target { address, limit, .. } = *self.host;
         let mut reply = Reply::default();
-        let heard = tokio::time::timeout(limit, self.reply(step, command, &mut reply)).await;
+        let heard = awake::within(limit, self.reply(step, command, &mut reply)).await;
         let late = || SmtpError::Silent(address, step, limit, Said(reply.unfinished()));
-        let Answer { status, text } = heard.unwrap_or_else(|_| Err(late().into()))?;
+        let Answer { status, text } = heard.unwrap_or_else(|| Err(late().into()))?;
         match step.wanted() {
             Some(wanted) if wanted != status => {
                 Err(SmtpError::Status(address, step, text, wanted).into())

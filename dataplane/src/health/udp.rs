@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use leasehold_model::{UdpCheck, UdpReply};
 use socket2::Type;
 
+use super::awake;
 use super::datagram::Datagrams;
 use super::{CheckError, Target};
 
@@ -49,9 +50,9 @@ impl Question {
         socket.send(&self.payload).map_err(failed)?;
         let Some(reply) = &self.reply else {
             let mut any = [0];
-            return match tokio::time::timeout(target.limit, socket.receive(&mut any)).await {
-                Ok(Err(error)) => Err(failed(error)),
-                Ok(Ok(_)) | Err(_) => Ok(()),
+            return match awake::within(target.limit, socket.receive(&mut any)).await {
+                Some(Err(error)) => Err(failed(error)),
+                Some(Ok(_)) | None => Ok(()),
             };
         };
         // One more than it may have shows that it has too many.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use leasehold_lab::LabError;
+use leasehold_lab::{LabError, Process};
 
 use super::{Broken, Package, Site, Skipped, Target, World};
 use crate::history::{Effect, Outcome};
@@ -27,7 +27,7 @@ pub(super) fn clock_jump(random: &mut Random, site: &Site) -> Box<dyn Package> {
     let by = random.between(Duration::from_millis(100), Duration::from_secs(longest));
     let backwards = random.chance(50);
     let target = random.chance(75).then(|| Target::draw(random, site));
-    Box::new(ClockJump { by, backwards, target, members: Vec::new() })
+    Box::new(ClockJump { by, backwards, target, shifted: Vec::new() })
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,39 +160,48 @@ struct ClockJump {
     backwards: bool,
     /// One member, or all alike.
     target: Option<Target>,
-    members: Vec<usize>,
-}
-
-impl ClockJump {
-    fn set(&self, world: &World, offset_ns: i64) -> Result<(), LabError> {
-        self.members.iter().try_for_each(|member| {
-            match world.cluster.nodes()[*member].wall_clock() {
-                Some(clock) => clock.set(offset_ns),
-                None => Err(LabError::Argument("it has no time of day of its own".to_owned())),
-            }
-        })
-    }
+    /// Whose clock was put forward, by how much.
+    shifted: Vec<(usize, i64)>,
 }
 
 impl Package for ClockJump {
     fn legend(&self) -> String {
         let sign = if self.backwards { "-" } else { "+" };
         let whose = self.target.map_or_else(|| "all".to_owned(), |one| format!("{one:?}"));
-        format!("time of day of {whose} by {sign}{} s and back", self.by.as_secs()).to_lowercase()
+        let by = self.by.as_millis();
+        format!("time of day of {whose} by {sign}{by} ms and back").to_lowercase()
     }
 
     fn inject(&mut self, world: &mut World) -> Result<Broken, Skipped> {
-        self.members = match self.target {
+        let members = match self.target {
             Some(target) => vec![world.resolve(target)?],
             None => (0..world.site.members).collect(),
         };
         let by = i64::try_from(self.by.as_nanos()).unwrap_or(i64::MAX);
-        let done = self.set(world, if self.backwards { -by } else { by });
-        Ok(Broken::by(done, world.names(&self.members)))
+        let by = if self.backwards { -by } else { by };
+        let mut done = Ok(());
+        for member in members {
+            let Some(clock) = world.cluster.nodes()[member].wall_clock() else {
+                return Err(Skipped::because("nobody has a time of day of its own"));
+            };
+            let daemon = world.cluster.daemon(member).ok().map(Process::pid);
+            // One that is down comes up to it.
+            if daemon.is_some_and(|pid| world.cluster.is_up(member) && !clock.is_of(pid)) {
+                return Err(Skipped::because("a daemon does not load the library of its clock"));
+            }
+            done = clock.shift(by);
+            self.shifted.push((member, by));
+        }
+        let members: Vec<usize> = self.shifted.iter().map(|(member, _)| *member).collect();
+        Ok(Broken::by(done, world.names(&members)))
     }
 
     fn heal(&mut self, world: &mut World) -> Result<Outcome, LabError> {
-        self.set(world, 0)?;
+        for (member, by) in self.shifted.drain(..) {
+            if let Some(clock) = world.cluster.nodes()[member].wall_clock() {
+                clock.shift(-by)?;
+            }
+        }
         Ok(Outcome::Installed)
     }
 }

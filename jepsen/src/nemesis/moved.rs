@@ -37,9 +37,10 @@ enum Phase {
     Begun,
     Ordered(Order),
     Served(Instant),
+    /// From its peers, as far as that could be done.
     CutOff {
         ways: Vec<(usize, usize)>,
-        order: Option<Order>,
+        order: Result<Order, String>,
     },
     /// Why it came to nothing.
     Failed(String),
@@ -54,10 +55,11 @@ impl Moved {
         let others = world.others(holder);
         let ways: Vec<_> =
             others.iter().flat_map(|other| [(holder, *other), (*other, holder)]).collect();
-        // What fails is seen when it is healed.
-        let _ = world.cut(&ways);
-        let order = world.orders.as_ref();
-        let order = order.and_then(|all| all.place(Change::Wander { to: Some(self.to) }));
+        let order = world.cut(&ways).map_err(|error| error.to_string()).and_then(|()| {
+            let orders = world.orders.as_ref();
+            let order = orders.and_then(|all| all.place(Change::Wander { to: Some(self.to) }));
+            order.ok_or_else(|| "too many changes wait already".to_owned())
+        });
         Phase::CutOff { ways, order }
     }
 }
@@ -101,10 +103,11 @@ impl Package for Moved {
         let reason = match std::mem::replace(&mut self.phase, Phase::Begun) {
             Phase::CutOff { ways, order } => {
                 world.mend(&ways)?;
-                if order.is_some_and(|order| order.is_done()) {
-                    return Ok(Outcome::Installed);
+                match order {
+                    Ok(order) if order.is_done() => return Ok(Outcome::Installed),
+                    Ok(_) => "the address did not move meanwhile".to_owned(),
+                    Err(why) => why,
                 }
-                "the address did not move meanwhile".to_owned()
             }
             Phase::Failed(why) => why,
             Phase::Begun | Phase::Ordered(_) | Phase::Served(_) => {

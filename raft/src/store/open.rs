@@ -53,13 +53,27 @@ pub fn open(dir: &Path) -> Result<Opened, StoreError> {
 
 /// Opens the store of this data directory; never makes one.
 pub fn open_existing(dir: &Path) -> Result<Opened, StoreError> {
+    open_by(dir, open_engine)
+}
+
+/// The same for whoever only looks: nothing becomes durable, and the log is left as it lies.
+pub(super) fn look_into(dir: &Path) -> Result<Opened, StoreError> {
+    open_by(dir, |path| {
+        guarded(|| RedbEngine::read(path)).map_err(StoreError::engine(path, "read the Raft log"))
+    })
+}
+
+fn open_by(
+    dir: &Path,
+    open: impl FnOnce(&Path) -> Result<RedbEngine, StoreError>,
+) -> Result<Opened, StoreError> {
     if !exists(dir)? {
         return Err(StoreError::Missing { dir: dir.to_owned() });
     }
     keep_names(dir)?;
     let root = dir.join(SUBDIRECTORY);
     let path = log_path(&root);
-    let engine = open_engine(&path)?;
+    let engine = open(&path)?;
     let (file, content) = SnapshotFile::open(&root)?;
     let known = check(&engine, &path, content.as_ref())?;
     let (mark, marked) =
@@ -164,7 +178,7 @@ fn keep_names(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn remove(unfinished: &Path) -> io::Result<()> {
+pub(super) fn remove(unfinished: &Path) -> io::Result<()> {
     fs::remove_file(unfinished).or_else(|error| match error.kind() == io::ErrorKind::NotFound {
         true => Ok(()),
         false => Err(error),

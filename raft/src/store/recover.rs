@@ -10,7 +10,7 @@ use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
 
 use super::engine::{Engine, Meta, Op};
 use super::error::StoreError;
-use super::open::{create, log_path, open_engine, open_existing};
+use super::open::{create, log_path, look_into, open_engine, open_existing};
 use super::snapshot::{Content, SnapshotFile};
 use super::writer::guarded;
 use super::{frame, machine};
@@ -41,7 +41,7 @@ pub async fn last_state(dir: &Path) -> Result<State, StoreError> {
 }
 
 async fn read(dir: &Path) -> Result<(State, Option<LogId>, u64), StoreError> {
-    let mut opened = open_existing(dir)?;
+    let mut opened = look_into(dir)?;
     let unreadable = |source| StoreError::io(dir, "read the Raft log")(source);
     let (applied, _) = opened.state_machine.applied_state().await.map_err(unreadable)?;
     let from = applied.map_or(0, |id| id.index + 1);

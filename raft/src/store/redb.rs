@@ -3,7 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+};
 
 use super::engine::{Engine, Meta, Op};
 use super::error::EngineError;
@@ -36,9 +38,21 @@ impl RedbEngine {
         if std::fs::metadata(path)?.len() == 0 {
             return Err(EngineError::Corrupt("the file is empty".to_owned()));
         }
+        let file = synced::open(path, |copy| Self::whole(copy).map(drop))?;
+        Self::whole(file)
+    }
+
+    /// What the file holds, for whoever only looks: nothing is changed on the disk.
+    pub(super) fn read(path: &Path) -> Result<Self, EngineError> {
+        if std::fs::metadata(path)?.len() == 0 {
+            return Err(EngineError::Corrupt("the file is empty".to_owned()));
+        }
+        Self::whole(synced::read(path)?)
+    }
+
+    fn whole(backend: impl StorageBackend) -> Result<Self, EngineError> {
         let mut builder = redb::Builder::new();
-        let mut database =
-            builder.set_cache_size(CACHE_BYTES).create_with_backend(synced::open(path)?)?;
+        let mut database = builder.set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
         if !database.check_integrity()? {
             return Err(EngineError::Corrupt("pages failed their checksums".to_owned()));
         }

@@ -44,14 +44,14 @@ pub struct Ended {
 }
 
 impl Job {
-    /// 3 GiB, and a quarter of an hour.
+    /// 3 GiB, and half an hour.
     #[must_use]
     pub fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Job {
         Job {
             argv: argv.into_iter().map(Into::into).collect(),
             env: Vec::new(),
             memory_mib: 3072,
-            limit: Duration::from_secs(900),
+            limit: Duration::from_secs(1800),
         }
     }
 

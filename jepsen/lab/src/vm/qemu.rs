@@ -17,6 +17,7 @@ const SHOWN: usize = 30;
 
 /// Lines of the program's output that a failure shows.
 const SAID: usize = 100;
+const SAID_BYTES: usize = 256 << 10;
 
 /// Runs the machine to its end, and tells what its program said last.
 pub(super) fn boot(job: &Job, kernel: &Kernel, shared: &Path) -> Result<String> {
@@ -56,15 +57,24 @@ pub(super) fn boot(job: &Job, kernel: &Kernel, shared: &Path) -> Result<String> 
     let output = std::thread::spawn(move || pass_on(output));
     let mut machine = Machine(child);
     let up = shared.join("up");
-    let told =
-        |error| LabError::Argument(format!("{error}; its kernel said last:\n{}", tail(shared)));
-    let ended = machine.wait("the machine to come up", UP_WITHIN, || up.exists()).map_err(told)?;
-    if !ended {
-        machine.wait("the machine to switch itself off", job.limit, || false).map_err(told)?;
+    let ended = machine.wait("the machine to come up", UP_WITHIN, || up.exists()).and_then(|end| {
+        if end {
+            return Ok(true);
+        }
+        machine.wait("the machine to switch itself off", job.limit, || false)
+    });
+    // Off, so that its output ends.
+    drop(machine);
+    let said = output.join().unwrap_or_else(|_| "(its output was not followed)".to_owned());
+    match ended {
+        Ok(_) => Ok(said),
+        Err(error) => {
+            let kernel = tail(shared);
+            let text =
+                format!("{error}; its program said last:\n{said}\nand its kernel:\n{kernel}");
+            Err(LabError::Argument(text))
+        }
     }
-    output
-        .join()
-        .map_err(|_| LabError::Argument("the machine's output was not followed".to_owned()))
 }
 
 /// Writes to this process's output what comes, and keeps the last lines of it.
@@ -79,6 +89,7 @@ fn pass_on(mut from: impl Read) -> String {
         if let Some((length, _)) = lines.nth(SAID) {
             kept.drain(..kept.len() - length);
         }
+        kept.drain(..kept.len().saturating_sub(SAID_BYTES));
     }
     String::from_utf8_lossy(&kept).into_owned()
 }

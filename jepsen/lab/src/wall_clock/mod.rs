@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::netns::run;
 use crate::{LabError, Program, Result};
@@ -17,6 +18,7 @@ pub struct WallClock {
     library: PathBuf,
     path: PathBuf,
     file: File,
+    offset_ns: AtomicI64,
 }
 
 impl WallClock {
@@ -33,13 +35,20 @@ impl WallClock {
         let path = directory.join(format!("wall-clock.{name}"));
         fs::write(&path, 0_i64.to_ne_bytes()).map_err(error(&path))?;
         let file = File::options().write(true).open(&path).map_err(error(&path))?;
-        Ok(WallClock { library, path, file })
+        Ok(WallClock { library, path, file, offset_ns: 0.into() })
     }
 
-    /// From now on it is so many nanoseconds ahead of the machine's, or behind it.
-    pub fn set(&self, offset_ns: i64) -> Result<()> {
-        let written = self.file.write_all_at(&offset_ns.to_ne_bytes(), 0);
+    /// Puts it so many nanoseconds forward, beside what others did to it.
+    pub fn shift(&self, by_ns: i64) -> Result<()> {
+        let offset = self.offset_ns.fetch_add(by_ns, Ordering::SeqCst).wrapping_add(by_ns);
+        let written = self.file.write_all_at(&offset.to_ne_bytes(), 0);
         written.map_err(LabError::system(self.path.display().to_string()))
+    }
+
+    /// Whether this process goes by it.
+    pub fn is_of(&self, pid: i32) -> bool {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        maps.contains(&self.library.display().to_string())
     }
 
     pub(crate) fn on(&self, program: Program) -> Program {
@@ -77,8 +86,10 @@ mod tests {
         let boot = ["python3", "-c", "import time; print(time.clock_gettime(7))"];
         assert!((0..60).contains(&off(&date)));
         let up = seconds_of(&clock, &boot);
-        for hours in [-5_i64, 24 * 400] {
-            clock.set(hours * 3_600_000_000_000).expect("its file");
+        let mut hours = 0;
+        for more in [-5_i64, 24 * 400] {
+            clock.shift(more * 3_600_000_000_000).expect("its file");
+            hours += more;
             assert!((0..60).contains(&(off(&date) - hours * 3600)));
             assert!((0..60).contains(&(seconds_of(&clock, &boot) - up)));
         }

@@ -1,10 +1,10 @@
 //! What a start does about a log that may not be on the disk.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use super::*;
-use crate::store::StoreError;
+use crate::store::{StoreError, last_state};
 
 const NOTE: &str = "raft/synced";
 const LOG: &str = "raft/log.redb";
@@ -13,32 +13,46 @@ fn file_of(dir: &Path) -> u64 {
     fs::metadata(dir.join(LOG)).unwrap().ino()
 }
 
+fn note(dir: &Path) -> String {
+    fs::read_to_string(dir.join(NOTE)).unwrap().trim_end().to_owned()
+}
+
+fn in_use() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    format!("no {}", boot.trim_end())
+}
+
 #[test]
-fn a_log_is_written_anew_only_where_a_write_was_cut_short() {
+fn a_log_is_written_anew_only_where_this_kernel_may_have_failed_to_sync_it() {
     in_a_directory(async |dir| {
         let entries: Vec<_> = (0..50).map(|index| long(1, index, 2000)).collect();
         let mut opened = open(dir).unwrap();
         append(&mut opened, entries.clone()).await;
-        assert_eq!(fs::read(dir.join(NOTE)).unwrap(), b"yes\n", "while it runs and writes nothing");
+        assert_eq!(note(dir), in_use());
         let file = file_of(dir);
         let opened = reopen(opened, dir);
         assert_eq!(file_of(dir), file, "it was closed in good order");
         drop(opened);
-        for note in [Some(b"no!\n".as_slice()), Some(b"ye"), Some(b""), None] {
-            match note {
-                Some(note) => fs::write(dir.join(NOTE), note).unwrap(),
-                None => fs::remove_file(dir.join(NOTE)).unwrap(),
-            }
+        assert_eq!(note(dir), "yes");
+
+        let another_boot = "no 01234567-89ab-cdef-0123-456789abcdef".to_owned();
+        let doubts = [in_use(), "no 0123".to_owned(), "ye".to_owned(), String::new()];
+        for (said, anew) in doubts.into_iter().map(|it| (it, true)).chain([(another_boot, false)]) {
+            fs::write(dir.join(NOTE), &said).unwrap();
             // As a renewal leaves it that was cut short itself.
             fs::write(dir.join("raft/log.redb.new"), b"half of a log").unwrap();
             let file = file_of(dir);
             let mut opened = open(dir).unwrap();
-            assert_ne!(file_of(dir), file, "{note:?}");
+            assert_eq!(file_of(dir) != file, anew, "{said:?}");
             assert!(!dir.join("raft/log.redb.new").exists());
             assert_eq!(read_all(&mut opened).await, entries);
             drop(opened);
-            assert_eq!(fs::read(dir.join(NOTE)).unwrap(), b"yes\n");
+            assert_eq!(note(dir), "yes");
         }
+        fs::remove_file(dir.join(NOTE)).unwrap();
+        let file = file_of(dir);
+        drop(open(dir).unwrap());
+        assert_ne!(file_of(dir), file);
     });
 }
 
@@ -47,16 +61,34 @@ fn a_copy_belongs_to_whom_the_log_belonged() {
     in_a_directory(async |dir| {
         drop(open(dir).unwrap());
         let log = dir.join(LOG);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
-        fs::set_permissions(&log, mode).unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o640)).unwrap();
+        // Root alone can give a file away.
+        let given = chown(&log, Some(1234), Some(1234)).is_ok();
         fs::remove_file(dir.join(NOTE)).unwrap();
-        let owner = |log: &Path| {
-            let it = fs::metadata(log).unwrap();
-            (it.uid(), it.gid(), it.mode())
-        };
-        let before = owner(&log);
         drop(open(dir).unwrap());
-        assert_eq!(owner(&log), before);
+        let copy = fs::metadata(&log).unwrap();
+        assert_eq!(copy.mode() & 0o777, 0o640);
+        assert!(!given || (copy.uid(), copy.gid()) == (1234, 1234));
+    });
+}
+
+#[test]
+fn what_is_read_and_not_whole_takes_the_place_of_nothing() {
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
+        append(&mut opened, (0..50).map(|index| long(1, index, 2000))).await;
+        drop(opened);
+        let log = dir.join(LOG);
+        let mut bytes = fs::read(&log).unwrap();
+        let end = bytes.len();
+        bytes[4096..end].fill(0x5a);
+        fs::write(&log, bytes).unwrap();
+        fs::write(dir.join(NOTE), in_use()).unwrap();
+        let file = file_of(dir);
+        assert!(matches!(open(dir), Err(StoreError::Damaged { .. })));
+        assert_eq!(file_of(dir), file);
+        assert!(!dir.join("raft/log.redb.new").exists());
+        assert_eq!(note(dir), in_use());
     });
 }
 
@@ -65,9 +97,21 @@ fn a_log_in_use_is_left_alone() {
     in_a_directory(async |dir| {
         let opened = open(dir).unwrap();
         let file = file_of(dir);
-        fs::write(dir.join(NOTE), b"no!\n").unwrap();
         assert!(matches!(open(dir), Err(StoreError::InUse { .. })));
-        assert_eq!(file_of(dir), file);
+        assert!(matches!(last_state(dir).await, Err(StoreError::InUse { .. })));
+        assert_eq!((file_of(dir), note(dir)), (file, in_use()));
         drop(opened);
+    });
+}
+
+#[test]
+fn whoever_only_looks_changes_nothing() {
+    in_a_directory(async |dir| {
+        drop(open(dir).unwrap());
+        fs::write(dir.join(NOTE), in_use()).unwrap();
+        let before = (file_of(dir), fs::read(dir.join(LOG)).unwrap());
+        last_state(dir).await.unwrap();
+        assert_eq!((file_of(dir), fs::read(dir.join(LOG)).unwrap()), before);
+        assert_eq!(note(dir), in_use());
     });
 }
