@@ -2,11 +2,12 @@
 //! disk that lost what it was to write.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use leasehold_lab::cluster::{Cluster, Plan, instance};
 use leasehold_lab::disk::{Make, Syncs, Unsynced};
-use leasehold_lab::{LabError, Result, find_binary};
+use leasehold_lab::{LabError, Result, Signal, find_binary};
 
 /// For a daemon to find that its disk fails.
 const SOON: Duration = Duration::from_secs(30);
@@ -88,6 +89,23 @@ fn what_a_failed_sync_left_is_not_built_upon() -> Result<()> {
         cluster.wait_for_voters()?;
     }
     Ok(())
+}
+
+#[test]
+fn a_log_that_was_closed_in_good_order_is_not_written_anew() -> Result<()> {
+    let mut cluster = Cluster::start(&Plan::new(find_binary()?))?;
+    apply(&cluster, 100)?;
+    let log = cluster.nodes()[0].data_dir.join("store/raft/log.redb");
+    let file = || std::fs::metadata(&log).expect("a log").ino();
+    let first = file();
+    for (signal, anew) in [(Signal::SIGTERM, false), (Signal::SIGKILL, true)] {
+        cluster.daemon(0)?.kill(signal)?;
+        cluster.daemon(0)?.wait(SOON)?;
+        cluster.mark_down(0);
+        cluster.run(0)?;
+        assert_eq!(file() != first, anew, "{signal}");
+    }
+    cluster.wait_for_voters()
 }
 
 fn set_syncs(cluster: &Cluster, member: usize, syncs: Syncs) -> Result<()> {
