@@ -65,9 +65,11 @@ fn what_a_failed_sync_left_is_not_built_upon() -> Result<()> {
     for round in 0..6_u8 {
         let victim = usize::from(round % 3);
         set_syncs(&cluster, victim, Syncs::FailForGood)?;
-        // In doubt where the victim leads; all that matters is that the victim is to write it.
-        let _ = apply(&cluster, 100 + round * 10);
-        cluster.daemon(victim)?.wait(SOON)?;
+        cluster.wait_longer_for("a daemon to find that its disk fails", SOON, || {
+            // In doubt where the victim leads; all that matters is that the victim is to write it.
+            let _ = apply(&cluster, 100 + round * 10);
+            cluster.daemon(victim).ok()?.ended()
+        })?;
         set_syncs(&cluster, victim, Syncs::Work)?;
         cluster.mark_down(victim);
         cluster.run(victim)?;

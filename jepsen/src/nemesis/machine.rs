@@ -179,18 +179,22 @@ impl Package for ClockJump {
         };
         let by = i64::try_from(self.by.as_nanos()).unwrap_or(i64::MAX);
         let by = if self.backwards { -by } else { by };
-        let mut done = Ok(());
-        for member in members {
-            let Some(clock) = world.cluster.nodes()[member].wall_clock() else {
+        for member in &members {
+            let Some(clock) = world.cluster.nodes()[*member].wall_clock() else {
                 return Err(Skipped::because("nobody has a time of day of its own"));
             };
-            let daemon = world.cluster.daemon(member).ok().map(Process::pid);
+            let daemon = world.cluster.daemon(*member).ok().map(Process::pid);
             // One that is down comes up to it.
-            if daemon.is_some_and(|pid| world.cluster.is_up(member) && !clock.is_of(pid)) {
+            if daemon.is_some_and(|pid| world.cluster.is_up(*member) && !clock.is_of(pid)) {
                 return Err(Skipped::because("a daemon does not load the library of its clock"));
             }
-            done = clock.shift(by);
-            self.shifted.push((member, by));
+        }
+        let mut done = Ok(());
+        for member in members {
+            if let Some(clock) = world.cluster.nodes()[member].wall_clock() {
+                done = done.and(clock.shift(by));
+                self.shifted.push((member, by));
+            }
         }
         let members: Vec<usize> = self.shifted.iter().map(|(member, _)| *member).collect();
         Ok(Broken::by(done, world.names(&members)))

@@ -18,8 +18,9 @@ pub(super) fn run(data_dir: PathBuf, args: &Run) -> anyhow::Result<()> {
     };
     let settings = daemon::Settings { data_dir, profile: args.profile, fence };
     let result = runtime.block_on(daemon::run(settings));
-    // Tasks that still wait for a peer must not keep a stopped daemon alive.
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    // The log is closed by the last of the tasks; one that waits for a peer must not keep a stopped
+    // daemon alive.
+    runtime.shutdown_timeout(Duration::from_secs(3));
     result
 }
 

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 const REJOIN: &str = "keep the directory for inspection, run `leasehold member remove NAME` \
      on a healthy member, then join again with a new token into an empty data directory";
 
+const REBOOT: &str = "reboot the machine and start again, as what is read may not be what is on \
+     the disk; if it is damaged then too, keep the directory for inspection, run `leasehold member \
+     remove NAME` on a healthy member, then join again with a new token into an empty data directory";
+
 const OTHER_VERSION: &str = "start the version of leasehold that wrote it, or keep the directory, \
      run `leasehold member remove NAME` on a healthy member and join again with a new token into \
      an empty data directory";
@@ -39,6 +43,16 @@ impl StoreError {
         Self::Damaged { path: path.to_owned(), what: what.into(), todo: REJOIN }
     }
 
+    /// That the disk may hold something better.
+    pub(super) fn of_what_is_read(mut self) -> Self {
+        if let Self::Damaged { todo, .. } = &mut self
+            && *todo == REJOIN
+        {
+            *todo = REBOOT;
+        }
+        self
+    }
+
     pub(super) fn newer(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into(), todo: OTHER_VERSION }
     }
@@ -56,6 +70,7 @@ impl StoreError {
         move |error| match error {
             EngineError::Io(source) => Self::Io { path, action, source },
             EngineError::Corrupt(what) => Self::damaged(&path, what),
+            EngineError::Doubtful(what) => Self::damaged(&path, what).of_what_is_read(),
             EngineError::InUse => Self::InUse { path },
         }
     }
@@ -68,6 +83,9 @@ pub enum EngineError {
     Io(#[from] io::Error),
     #[error("the store is damaged: {0}; {REJOIN}")]
     Corrupt(String),
+    /// What is read is damaged, and may not be what is on the disk.
+    #[error("the store is damaged: {0}; {REBOOT}")]
+    Doubtful(String),
     #[error("the store is in use by another process")]
     InUse,
 }
@@ -77,7 +95,7 @@ impl EngineError {
     pub(super) fn into_io(self, path: &Path, action: &str) -> io::Error {
         let kind = match &self {
             Self::Io(source) => source.kind(),
-            Self::Corrupt(_) => io::ErrorKind::InvalidData,
+            Self::Corrupt(_) | Self::Doubtful(_) => io::ErrorKind::InvalidData,
             Self::InUse => io::ErrorKind::ResourceBusy,
         };
         io::Error::new(kind, format!("{}: cannot {action}: {self}", path.display()))

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::engine::{Engine, Meta, Op};
-use super::error::StoreError;
+use super::error::{EngineError, StoreError};
 use super::frame::{self, Broken, FORMAT};
 use super::log::{Known, LogStore, Tail};
 use super::machine::StateMachine;
@@ -53,44 +53,72 @@ pub fn open(dir: &Path) -> Result<Opened, StoreError> {
 
 /// Opens the store of this data directory; never makes one.
 pub fn open_existing(dir: &Path) -> Result<Opened, StoreError> {
-    open_by(dir, open_engine)
+    if !exists(dir)? {
+        return Err(StoreError::Missing { dir: dir.to_owned() });
+    }
+    keep_names(dir)?;
+    open_by(dir, |path, content, marked| {
+        let mut refused = None;
+        let opened = guarded(|| {
+            RedbEngine::open_where(path, |copy| {
+                trust(copy, path, content, marked).map(drop).map_err(|error| {
+                    let what = error.to_string();
+                    refused = Some(error.of_what_is_read());
+                    EngineError::Corrupt(what)
+                })
+            })
+        });
+        opened.map_err(|error| {
+            refused.unwrap_or_else(|| StoreError::engine(path, "open the Raft log")(error))
+        })
+    })
 }
 
-/// The same for whoever only looks: nothing becomes durable, and the log is left as it lies.
+/// The same for whoever only looks: the log is left as it lies.
 pub(super) fn look_into(dir: &Path) -> Result<Opened, StoreError> {
-    open_by(dir, |path| {
-        guarded(|| RedbEngine::read(path)).map_err(StoreError::engine(path, "read the Raft log"))
+    if !exists(dir)? {
+        return Err(StoreError::Missing { dir: dir.to_owned() });
+    }
+    open_by(dir, |path, _, _| {
+        guarded(|| RedbEngine::look(path)).map_err(StoreError::engine(path, "read the Raft log"))
     })
 }
 
 fn open_by(
     dir: &Path,
-    open: impl FnOnce(&Path) -> Result<RedbEngine, StoreError>,
+    open: impl FnOnce(&Path, Option<&Content>, Option<u64>) -> Result<RedbEngine, StoreError>,
 ) -> Result<Opened, StoreError> {
-    if !exists(dir)? {
-        return Err(StoreError::Missing { dir: dir.to_owned() });
-    }
-    keep_names(dir)?;
     let root = dir.join(SUBDIRECTORY);
     let path = log_path(&root);
-    let engine = open(&path)?;
     let (file, content) = SnapshotFile::open(&root)?;
-    let known = check(&engine, &path, content.as_ref())?;
     let (mark, marked) =
         Mark::open(&root).map_err(StoreError::io(&root, "open the store's mark"))?;
+    let engine = open(&path, content.as_ref(), marked)?;
+    let known = trust(&engine, &path, content.as_ref(), marked)?;
+    let log = LogStore::start(Box::new(engine), path.clone(), mark, known)
+        .map_err(StoreError::io(&path, "start the thread that writes"))?;
+    let (state_machine, state) = StateMachine::start(file, content);
+    Ok(Opened { log, state_machine, state })
+}
+
+/// Reads everything once, and compares it with what else is known of it.
+fn trust(
+    engine: &RedbEngine,
+    path: &Path,
+    content: Option<&Content>,
+    marked: Option<u64>,
+) -> Result<Known, StoreError> {
+    let known = check(engine, path, content)?;
     if let Some(marked) = marked
         && known.written < marked
     {
         let written = known.written;
         return Err(StoreError::damaged(
-            &path,
+            path,
             format!("it fell back to batch {written}, and batch {marked} was written"),
         ));
     }
-    let log = LogStore::start(Box::new(engine), path.clone(), mark, known)
-        .map_err(StoreError::io(&path, "start the thread that writes"))?;
-    let (state_machine, state) = StateMachine::start(file, content);
-    Ok(Opened { log, state_machine, state })
+    Ok(known)
 }
 
 /// Opens a store whose log is on this engine, and the rest in this data directory, for a disk

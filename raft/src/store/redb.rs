@@ -9,7 +9,8 @@ use redb::{
 
 use super::engine::{Engine, Meta, Op};
 use super::error::EngineError;
-use super::synced;
+use super::synced::{self, Held};
+use super::writer::guarded;
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -23,9 +24,9 @@ pub struct RedbEngine {
 impl RedbEngine {
     /// Makes a new file; it must not be there yet.
     pub fn create(path: &Path) -> Result<Self, EngineError> {
+        let file = Held::new(path)?.create()?;
         let mut builder = redb::Builder::new();
-        let database =
-            builder.set_cache_size(CACHE_BYTES).create_with_backend(synced::create(path)?)?;
+        let database = builder.set_cache_size(CACHE_BYTES).create_with_backend(file)?;
         let transaction = begin(&database)?;
         transaction.open_table(LOG)?;
         transaction.open_table(META)?;
@@ -35,19 +36,41 @@ impl RedbEngine {
 
     /// Opens a file made before, and checks every page's checksum.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        Self::open_where(path, |_| Ok(()))
+    }
+
+    /// The same. Where what is read may not be on the disk, `is_good` sees it before it is made
+    /// durable in the place of what is there.
+    pub(super) fn open_where(
+        path: &Path,
+        is_good: impl FnOnce(&Self) -> Result<(), EngineError>,
+    ) -> Result<Self, EngineError> {
+        let held = Held::new(path)?;
+        if held.is_in_doubt() {
+            let bytes = held.bytes()?;
+            let seen = guarded(|| is_good(&Self::of(&bytes)?));
+            seen.map_err(|error| match error {
+                EngineError::Corrupt(what) => EngineError::Doubtful(what),
+                EngineError::Doubtful(_) | EngineError::Io(_) | EngineError::InUse => error,
+            })?;
+            held.renew(&bytes)?;
+        }
         if std::fs::metadata(path)?.len() == 0 {
             return Err(EngineError::Corrupt("the file is empty".to_owned()));
         }
-        let file = synced::open(path, |copy| Self::whole(copy).map(drop))?;
-        Self::whole(file)
+        Self::whole(held.open()?)
     }
 
     /// What the file holds, for whoever only looks: nothing is changed on the disk.
-    pub(super) fn read(path: &Path) -> Result<Self, EngineError> {
-        if std::fs::metadata(path)?.len() == 0 {
+    pub(super) fn look(path: &Path) -> Result<Self, EngineError> {
+        Self::of(&synced::look(path)?)
+    }
+
+    fn of(bytes: &[u8]) -> Result<Self, EngineError> {
+        if bytes.is_empty() {
             return Err(EngineError::Corrupt("the file is empty".to_owned()));
         }
-        Self::whole(synced::read(path)?)
+        Self::whole(synced::in_memory(bytes)?)
     }
 
     fn whole(backend: impl StorageBackend) -> Result<Self, EngineError> {
@@ -120,6 +143,10 @@ impl From<redb::Error> for EngineError {
         match error {
             // What ends early was longer when it was written.
             redb::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Corrupt(format!("the file is cut short: {source}"))
+            }
+            // The same of a copy in memory.
+            redb::Error::Io(source) if source.kind() == io::ErrorKind::InvalidInput => {
                 Self::Corrupt(format!("the file is cut short: {source}"))
             }
             redb::Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => {

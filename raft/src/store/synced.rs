@@ -3,9 +3,9 @@
 //! After a failed sync Linux counts what it could not write as written: it is read as before,
 //! later syncs succeed, and the power takes it away. Whoever opens such a file can't tell. So a
 //! note beside it says that the log is in use, on the disk too before anything else is written,
-//! and says so until every sync has succeeded and the log is closed. Where it is found so, under
-//! the kernel that wrote it, the whole file is written anew before anything is built on it. Under
-//! another kernel nothing is read but what is on the disk.
+//! and says so until every sync has succeeded and the log is closed. Where it is found so, the
+//! whole file is written anew before anything is built on it. After a reboot that is not needed,
+//! and does no harm; a container's looks the same from within, and leaves what the kernel holds.
 //!
 //! The note is locked for as long as the log is open.
 
@@ -15,7 +15,6 @@ use std::ops::Bound;
 use std::os::unix::fs::{FileExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use redb::StorageBackend;
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -24,80 +23,109 @@ use super::error::EngineError;
 use super::open::remove;
 
 const NAME: &str = "synced";
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-const YES: &str = "yes";
-/// All that it may say is as long, so that one takes the other's place whole.
-const LENGTH: usize = 40;
+/// As long as each other, so that one takes the other's place whole.
+const YES: &str = "yes\n";
+const NO: &str = "no!\n";
 
-/// Opens the log. Where it may not be on the disk it is written anew first, if `check` finds what
-/// is read of it good.
-pub(super) fn open(
-    path: &Path,
-    check: impl FnOnce(InMemoryBackend) -> Result<(), EngineError>,
-) -> Result<Watched, EngineError> {
-    let mut note = Note::lock(path)?;
-    let unfinished = path.with_added_extension("new");
-    remove(&unfinished)?;
-    if note.is_in_doubt() {
-        tracing::info!(
-            "{}: it was not closed in good order, and is written anew, as some of it may not be on \
-             the disk",
-            path.display()
-        );
-        let renewed = renew(path, &unfinished, check);
-        if renewed.is_err() {
-            // The room that it takes is needed by others.
-            remove(&unfinished)?;
-        }
-        renewed?;
+/// A log that nobody else opens.
+#[derive(Debug)]
+pub(super) struct Held {
+    path: PathBuf,
+    note: File,
+}
+
+impl Held {
+    pub(super) fn new(path: &Path) -> Result<Held, EngineError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let note = options.open(path.with_file_name(NAME))?;
+        lock(&note)?;
+        Ok(Held { path: path.to_owned(), note })
     }
-    note.say_in_use()?;
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    Watched::new(file, note)
+
+    /// Whether it was not closed in good order, as far as is known.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !std::fs::read_to_string(self.path.with_file_name(NAME)).is_ok_and(|text| text == YES)
+    }
+
+    /// What is read of it.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, EngineError> {
+        // By reading: `copy_file_range` may share what is on the disk.
+        std::fs::read(&self.path).map_err(EngineError::from)
+    }
+
+    /// Puts a durable copy of what was read in the place of the log.
+    pub(super) fn renew(&self, bytes: &[u8]) -> Result<(), EngineError> {
+        let path = self.path.display();
+        tracing::info!(
+            "{path}: it was not closed in good order, and is written anew, as some of it may not \
+             be on the disk"
+        );
+        let unfinished = self.path.with_added_extension("new");
+        let renewed = self.replace(&unfinished, bytes);
+        if renewed.is_err() {
+            // The room that it takes is needed by others; the error is what matters.
+            let _ = remove(&unfinished);
+        }
+        renewed
+    }
+
+    fn replace(&self, unfinished: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+        let from = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        // For a version that knows nothing of the note.
+        lock(&from)?;
+        let mut to = File::create(unfinished)?;
+        let owner = from.metadata()?;
+        fchown(&to, Some(owner.uid()), Some(owner.gid()))?;
+        to.set_permissions(owner.permissions())?;
+        to.write_all(bytes)?;
+        to.sync_all()?;
+        std::fs::rename(unfinished, &self.path)?;
+        sync_directory(&self.path).map_err(EngineError::from)
+    }
+
+    /// Opens it, to be written.
+    pub(super) fn open(self) -> Result<Watched, EngineError> {
+        remove(&self.path.with_added_extension("new"))?;
+        self.say(NO)?;
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        Watched::new(file, self)
+    }
+
+    /// Makes it, to be written for the first time.
+    pub(super) fn create(self) -> Result<Watched, EngineError> {
+        self.say(NO)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(&self.path)?;
+        Watched::new(file, self)
+    }
+
+    fn say(&self, text: &str) -> io::Result<()> {
+        self.note.write_all_at(text.as_bytes(), 0)?;
+        self.note.set_len(text.len() as u64)?;
+        self.note.sync_all()?;
+        // Its name, too, where it is new.
+        sync_directory(&self.path)
+    }
 }
 
-/// A new file, to be written for the first time.
-pub(super) fn create(path: &Path) -> Result<Watched, EngineError> {
-    let mut note = Note::lock(path)?;
-    note.say_in_use()?;
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-    Watched::new(file, note)
+/// What the log says now, for whoever only looks: nothing is made or changed on the disk.
+pub(super) fn look(path: &Path) -> Result<Vec<u8>, EngineError> {
+    let note = match File::open(path.with_file_name(NAME)) {
+        Ok(note) => Some(note),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    note.as_ref().map_or(Ok(()), lock)?;
+    std::fs::read(path).map_err(EngineError::from)
 }
 
-/// What the log says now, in memory: whatever is done to it changes nothing on the disk.
-pub(super) fn read(path: &Path) -> Result<InMemoryBackend, EngineError> {
-    let _note = Note::lock(path)?;
-    in_memory(&std::fs::read(path)?).map_err(EngineError::from)
-}
-
-fn in_memory(bytes: &[u8]) -> io::Result<InMemoryBackend> {
+/// A copy in memory.
+pub(super) fn in_memory(bytes: &[u8]) -> Result<InMemoryBackend, EngineError> {
     let copy = InMemoryBackend::new();
     copy.set_len(bytes.len() as u64)?;
     copy.write(0, bytes)?;
     Ok(copy)
-}
-
-/// Puts a durable copy in the place of `path`.
-fn renew(
-    path: &Path,
-    unfinished: &Path,
-    check: impl FnOnce(InMemoryBackend) -> Result<(), EngineError>,
-) -> Result<(), EngineError> {
-    let from = OpenOptions::new().read(true).write(true).open(path)?;
-    lock(&from)?;
-    // Not by `copy_file_range`, which may share what is on the disk, not what is read.
-    let bytes = std::fs::read(path)?;
-    // What is on the disk may be better than what is read: it stays unless that is whole.
-    check(in_memory(&bytes)?)?;
-    let mut to = File::create(unfinished)?;
-    let owner = from.metadata()?;
-    fchown(&to, Some(owner.uid()), Some(owner.gid()))?;
-    to.set_permissions(owner.permissions())?;
-    to.write_all(&bytes)?;
-    to.sync_all()?;
-    std::fs::rename(unfinished, path)?;
-    sync_directory(path)?;
-    Ok(())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -111,58 +139,17 @@ fn lock(file: &File) -> Result<(), EngineError> {
     })
 }
 
-#[derive(Debug)]
-struct Note {
-    path: PathBuf,
-    file: File,
-    boot: String,
-}
-
-impl Note {
-    /// The note beside the log at `path`.
-    fn lock(path: &Path) -> Result<Note, EngineError> {
-        let path = path.with_file_name(NAME);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
-        lock(&file)?;
-        let boot = std::fs::read_to_string(BOOT_ID)?.trim().to_owned();
-        Ok(Note { path, file, boot })
-    }
-
-    fn say_in_use(&mut self) -> io::Result<()> {
-        self.say(&format!("no {}", self.boot))
-    }
-
-    /// One that is not there, or is torn, says nothing good.
-    fn is_in_doubt(&self) -> bool {
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-        match text.trim_end().split_once(' ') {
-            Some(("no", boot)) => boot == self.boot || boot.len() != self.boot.len(),
-            Some(_) => true,
-            None => text.trim_end() != YES,
-        }
-    }
-
-    fn say(&mut self, text: &str) -> io::Result<()> {
-        self.file.write_all_at(format!("{text:LENGTH$}\n").as_bytes(), 0)?;
-        self.file.sync_all()?;
-        // Its name, too, where it is new.
-        sync_directory(&self.path)
-    }
-}
-
 /// The log's file, and whether anything went wrong with it.
 #[derive(Debug)]
 pub(super) struct Watched {
     file: FileBackend,
-    note: Mutex<Note>,
+    held: Held,
     failed: AtomicBool,
 }
 
 impl Watched {
-    fn new(file: File, note: Note) -> Result<Watched, EngineError> {
-        let (file, note) = (FileBackend::new(file)?, note.into());
-        Ok(Watched { file, note, failed: false.into() })
+    fn new(file: File, held: Held) -> Result<Watched, EngineError> {
+        Ok(Watched { file: FileBackend::new(file)?, held, failed: false.into() })
     }
 
     fn watch<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -178,8 +165,7 @@ impl Watched {
             return Ok(());
         }
         self.watch(self.file.sync_data())?;
-        let mut note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
-        note.say(YES)
+        self.held.say(YES)
     }
 }
 

@@ -65,13 +65,14 @@ impl Job {
         shared.write("job", &self.script()?)?;
         let said = qemu::boot(self, &kernel, &shared.0)?;
         let status = fs::read_to_string(shared.0.join("status")).unwrap_or_default();
-        status.trim().parse().map(|status| Ended { status, said }).map_err(|_| {
-            LabError::Argument(format!(
-                "the machine stopped before the program ended: did it run out of memory? Its \
-                 kernel said last:\n{}",
+        match status.trim().parse() {
+            Ok(status) => Ok(Ended { status, said }),
+            Err(_) => Err(LabError::Argument(format!(
+                "the machine stopped before the program ended: did it run out of memory? The \
+                 program said last:\n{said}\nand the kernel:\n{}",
                 qemu::tail(&shared.0)
-            ))
-        })
+            ))),
+        }
     }
 
     fn script(&self) -> Result<String> {

@@ -14,40 +14,35 @@ fn file_of(dir: &Path) -> u64 {
 }
 
 fn note(dir: &Path) -> String {
-    fs::read_to_string(dir.join(NOTE)).unwrap().trim_end().to_owned()
+    fs::read_to_string(dir.join(NOTE)).unwrap()
 }
 
-fn in_use() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    format!("no {}", boot.trim_end())
-}
+const IN_USE: &str = "no!\n";
 
 #[test]
-fn a_log_is_written_anew_only_where_this_kernel_may_have_failed_to_sync_it() {
+fn a_log_is_written_anew_only_where_it_was_not_closed_in_good_order() {
     in_a_directory(async |dir| {
         let entries: Vec<_> = (0..50).map(|index| long(1, index, 2000)).collect();
         let mut opened = open(dir).unwrap();
         append(&mut opened, entries.clone()).await;
-        assert_eq!(note(dir), in_use());
+        assert_eq!(note(dir), IN_USE);
         let file = file_of(dir);
         let opened = reopen(opened, dir);
         assert_eq!(file_of(dir), file, "it was closed in good order");
         drop(opened);
-        assert_eq!(note(dir), "yes");
+        assert_eq!(note(dir), "yes\n");
 
-        let another_boot = "no 01234567-89ab-cdef-0123-456789abcdef".to_owned();
-        let doubts = [in_use(), "no 0123".to_owned(), "ye".to_owned(), String::new()];
-        for (said, anew) in doubts.into_iter().map(|it| (it, true)).chain([(another_boot, false)]) {
-            fs::write(dir.join(NOTE), &said).unwrap();
+        for said in [IN_USE, "no", "ye", "yes\nand more", ""] {
+            fs::write(dir.join(NOTE), said).unwrap();
             // As a renewal leaves it that was cut short itself.
             fs::write(dir.join("raft/log.redb.new"), b"half of a log").unwrap();
             let file = file_of(dir);
             let mut opened = open(dir).unwrap();
-            assert_eq!(file_of(dir) != file, anew, "{said:?}");
+            assert_ne!(file_of(dir), file, "{said:?}");
             assert!(!dir.join("raft/log.redb.new").exists());
             assert_eq!(read_all(&mut opened).await, entries);
             drop(opened);
-            assert_eq!(note(dir), "yes");
+            assert_eq!(note(dir), "yes\n");
         }
         fs::remove_file(dir.join(NOTE)).unwrap();
         let file = file_of(dir);
@@ -83,12 +78,33 @@ fn what_is_read_and_not_whole_takes_the_place_of_nothing() {
         let end = bytes.len();
         bytes[4096..end].fill(0x5a);
         fs::write(&log, bytes).unwrap();
-        fs::write(dir.join(NOTE), in_use()).unwrap();
+        fs::write(dir.join(NOTE), IN_USE).unwrap();
         let file = file_of(dir);
-        assert!(matches!(open(dir), Err(StoreError::Damaged { .. })));
+        let why = open(dir).err().unwrap().to_string();
+        assert!(why.contains("damaged") && why.contains("reboot the machine"), "{why}");
         assert_eq!(file_of(dir), file);
         assert!(!dir.join("raft/log.redb.new").exists());
-        assert_eq!(note(dir), in_use());
+        assert_eq!(note(dir), IN_USE);
+    });
+}
+
+/// An older log in its place is whole in itself: the mark alone tells.
+#[test]
+fn a_log_that_fell_back_takes_the_place_of_nothing() {
+    in_a_directory(async |dir| {
+        let mut opened = open(dir).unwrap();
+        append(&mut opened, [blank(1, 0)]).await;
+        drop(opened);
+        let older = fs::read(dir.join(LOG)).unwrap();
+        let mut opened = open(dir).unwrap();
+        append(&mut opened, [blank(1, 1)]).await;
+        drop(opened);
+        fs::write(dir.join(LOG), older).unwrap();
+        fs::write(dir.join(NOTE), IN_USE).unwrap();
+        let file = file_of(dir);
+        let why = open(dir).err().unwrap().to_string();
+        assert!(why.contains("fell back") && why.contains("reboot the machine"), "{why}");
+        assert_eq!((file_of(dir), note(dir).as_str()), (file, IN_USE));
     });
 }
 
@@ -99,7 +115,7 @@ fn a_log_in_use_is_left_alone() {
         let file = file_of(dir);
         assert!(matches!(open(dir), Err(StoreError::InUse { .. })));
         assert!(matches!(last_state(dir).await, Err(StoreError::InUse { .. })));
-        assert_eq!((file_of(dir), note(dir)), (file, in_use()));
+        assert_eq!((file_of(dir), note(dir).as_str()), (file, IN_USE));
         drop(opened);
     });
 }
@@ -108,10 +124,13 @@ fn a_log_in_use_is_left_alone() {
 fn whoever_only_looks_changes_nothing() {
     in_a_directory(async |dir| {
         drop(open(dir).unwrap());
-        fs::write(dir.join(NOTE), in_use()).unwrap();
+        fs::write(dir.join(NOTE), IN_USE).unwrap();
         let before = (file_of(dir), fs::read(dir.join(LOG)).unwrap());
         last_state(dir).await.unwrap();
         assert_eq!((file_of(dir), fs::read(dir.join(LOG)).unwrap()), before);
-        assert_eq!(note(dir), in_use());
+        assert_eq!(note(dir), IN_USE);
+        fs::remove_file(dir.join(NOTE)).unwrap();
+        last_state(dir).await.unwrap();
+        assert!(!dir.join(NOTE).exists());
     });
 }
