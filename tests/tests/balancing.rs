@@ -37,7 +37,7 @@ fn goes_and_returns(case: &Case, cluster: &Cluster, real: &mut RealServer) -> Re
     })?;
     let removed = stopped.elapsed();
     let gone = real.host.label().to_owned();
-    let answers = ask_often(client, case.vip, 6)?;
+    let answers = answers_of(cluster, client, case.vip, 6)?;
     assert!(!answers.contains(&gone), "{answers:?}");
     let started = Instant::now();
     real.start_again()?;
@@ -64,14 +64,14 @@ fn survives(case: &Case, cluster: &mut Cluster, real: &mut [RealServer]) -> Resu
     })?;
     cluster.mark_down(holder);
     let next = wait_for_holders_table(cluster, case.instance, &case.table)?;
-    ask_often(&client, case.vip, 3)?;
+    answers_of(cluster, &client, case.vip, 3)?;
 
     cluster.run(holder)?;
     cluster.wait_for_voters()?;
     assert_eq!(table(cluster, holder)?, [], "what the dead one left is removed");
     cluster.cli(next, &["move", case.instance, "--to", &cluster.nodes()[holder].name.clone()])?;
     let holder = wait_for_holders_table(cluster, case.instance, &case.table)?;
-    ask_often(&client, case.vip, 3)?;
+    answers_of(cluster, &client, case.vip, 3)?;
 
     cluster.daemon(holder)?.kill(Signal::SIGKILL)?;
     cluster.wait_longer_for("the guard to remove the services", LATER, || {
@@ -86,6 +86,12 @@ fn start(case: &Case, subnet: &'static str, interface: &'static str) -> Result<C
     let text = std::fs::read_to_string(&file).expect("a file of the tests");
     cluster.apply("conf", &text)?;
     Ok(cluster)
+}
+
+/// So many answers in a row, from the first on: services are in the kernel before the VIP is.
+fn answers_of(cluster: &Cluster, client: &Host, vip: &str, times: usize) -> Result<Vec<String>> {
+    cluster.wait_longer_for("an answer", LATER, || ask(client, vip))?;
+    ask_often(client, vip, times)
 }
 
 /// Waits for nine answers in a row that go round the real servers, in whatever order: the kernel
@@ -161,7 +167,7 @@ fn direct_by_least_connections() -> Result<()> {
         let mut cluster = start(&case, "192.168.188.0/24", "eth0")?;
         let mut real = beside(&cluster, case.vip, [107, 110])?;
         wait_for_holders_table(&cluster, case.instance, &case.table)?;
-        let answers = ask_often(&cluster.client, case.vip, 6)?;
+        let answers = answers_of(&cluster, &cluster.client, case.vip, 6)?;
         for name in ["rs1", "rs2"] {
             assert!(answers.iter().any(|answer| answer == name), "{answers:?}");
         }
@@ -185,14 +191,14 @@ fn direct_and_persistent() -> Result<()> {
         let mut cluster = start(&case, "10.0.0.0/24", "eth0")?;
         let mut real = beside(&cluster, case.vip, [80, 194])?;
         wait_for_holders_table(&cluster, case.instance, &case.table)?;
-        let answers = ask_often(&cluster.client, case.vip, 6)?;
+        let answers = answers_of(&cluster, &cluster.client, case.vip, 6)?;
         assert!(answers.iter().all(|answer| *answer == answers[0]), "one client: {answers:?}");
         real[0].stop();
         wait_for_holders_table(&cluster, case.instance, &case.without_first)?;
         // A client that never came before.
         let stranger = Host::new("stranger")?;
         cluster.lan.attach(&stranger, "eth0", 51)?;
-        let answers = ask_often(&stranger, case.vip, 3)?;
+        let answers = answers_of(&cluster, &stranger, case.vip, 3)?;
         assert!(answers.iter().all(|answer| answer == "rs2"), "{answers:?}");
         real[0].start_again()?;
         let holder = wait_for_holders_table(&cluster, case.instance, &case.table)?;
