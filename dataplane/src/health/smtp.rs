@@ -14,8 +14,7 @@ use leasehold_model::{SmtpCheck, SmtpHost};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::awake;
-use super::{CheckError, Target, is_local, tcp};
+use super::{CheckError, Target, awake, is_local, tcp};
 
 /// A part of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,8 @@ use std::net::SocketAddr;
 use leasehold_model::{UdpCheck, UdpReply};
 use socket2::Type;
 
-use super::awake;
 use super::datagram::Datagrams;
-use super::{CheckError, Target};
+use super::{CheckError, Target, awake};
 
 /// The longest datagram there is.
 const LENGTH_MAX: usize = 0xffff;

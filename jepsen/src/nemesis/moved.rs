@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use leasehold_lab::LabError;
 
-use super::{Broken, Package, Site, Skipped, Target, World};
+use super::{Broken, Package, Site, Skipped, Target, World, network};
 use crate::history::{Effect, Outcome};
 use crate::random::Random;
 use crate::workload::document::{Change, Order};
@@ -48,13 +48,10 @@ enum Phase {
 
 impl Moved {
     fn cut_off(&self, world: &mut World) -> Phase {
-        let holder = match world.resolve(Target::Holder(self.from)) {
-            Ok(holder) => holder,
+        let ways = match network::ways_of(Target::Holder(self.from), world) {
+            Ok(ways) => ways,
             Err(why) => return Phase::Failed(why),
         };
-        let others = world.others(holder);
-        let ways: Vec<_> =
-            others.iter().flat_map(|other| [(holder, *other), (*other, holder)]).collect();
         let order = world.cut(&ways).map_err(|error| error.to_string()).and_then(|()| {
             let orders = world.orders.as_ref();
             let order = orders.and_then(|all| all.place(Change::Wander { to: Some(self.to) }));

@@ -80,6 +80,11 @@ fn partition(shape: Shape, flaps: Option<Duration>) -> Box<dyn Package> {
     Box::new(Partition { shape, flaps, ways: Vec::new(), is_cut: false })
 }
 
+/// All ways between one and its peers.
+pub(super) fn ways_of(target: Target, world: &World) -> Result<Vec<(usize, usize)>, String> {
+    Shape::Alone(target).ways(world)
+}
+
 fn order(random: &mut Random, site: &Site) -> Vec<usize> {
     let mut order: Vec<usize> = (0..site.members).collect();
     random.shuffle(&mut order);

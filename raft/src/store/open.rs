@@ -53,11 +53,8 @@ pub fn open(dir: &Path) -> Result<Opened, StoreError> {
 
 /// Opens the store of this data directory; never makes one.
 pub fn open_existing(dir: &Path) -> Result<Opened, StoreError> {
-    if !exists(dir)? {
-        return Err(StoreError::Missing { dir: dir.to_owned() });
-    }
-    keep_names(dir)?;
     open_by(dir, |path, content, marked| {
+        keep_names(dir)?;
         let mut refused = None;
         let opened = guarded(|| {
             RedbEngine::open_where(path, |copy| {
@@ -76,9 +73,6 @@ pub fn open_existing(dir: &Path) -> Result<Opened, StoreError> {
 
 /// The same for whoever only looks: the log is left as it lies.
 pub(super) fn look_into(dir: &Path) -> Result<Opened, StoreError> {
-    if !exists(dir)? {
-        return Err(StoreError::Missing { dir: dir.to_owned() });
-    }
     open_by(dir, |path, _, _| {
         guarded(|| RedbEngine::look(path)).map_err(StoreError::engine(path, "read the Raft log"))
     })
@@ -88,6 +82,9 @@ fn open_by(
     dir: &Path,
     open: impl FnOnce(&Path, Option<&Content>, Option<u64>) -> Result<RedbEngine, StoreError>,
 ) -> Result<Opened, StoreError> {
+    if !exists(dir)? {
+        return Err(StoreError::Missing { dir: dir.to_owned() });
+    }
     let root = dir.join(SUBDIRECTORY);
     let path = log_path(&root);
     let (file, content) = SnapshotFile::open(&root)?;

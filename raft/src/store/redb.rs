@@ -24,9 +24,7 @@ pub struct RedbEngine {
 impl RedbEngine {
     /// Makes a new file; it must not be there yet.
     pub fn create(path: &Path) -> Result<Self, EngineError> {
-        let file = Held::new(path)?.create()?;
-        let mut builder = redb::Builder::new();
-        let database = builder.set_cache_size(CACHE_BYTES).create_with_backend(file)?;
+        let database = database(Held::new(path)?.create()?)?;
         let transaction = begin(&database)?;
         transaction.open_table(LOG)?;
         transaction.open_table(META)?;
@@ -74,8 +72,7 @@ impl RedbEngine {
     }
 
     fn whole(backend: impl StorageBackend) -> Result<Self, EngineError> {
-        let mut builder = redb::Builder::new();
-        let mut database = builder.set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
+        let mut database = database(backend)?;
         if !database.check_integrity()? {
             return Err(EngineError::Corrupt("pages failed their checksums".to_owned()));
         }
@@ -127,6 +124,10 @@ impl Engine for RedbEngine {
         let meta = self.database.begin_read()?.open_table(META)?;
         Ok(meta.get(key.name())?.map(|record| record.value().to_vec()))
     }
+}
+
+fn database(backend: impl StorageBackend) -> Result<Database, EngineError> {
+    Ok(redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
 }
 
 fn begin(database: &Database) -> Result<redb::WriteTransaction, EngineError> {

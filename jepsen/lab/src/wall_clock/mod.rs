@@ -15,7 +15,7 @@ use crate::{LabError, Program, Result};
 /// The time of day of one member.
 #[derive(Debug)]
 pub struct WallClock {
-    library: PathBuf,
+    shim: PathBuf,
     path: PathBuf,
     file: File,
     offset_ns: AtomicI64,
@@ -24,18 +24,18 @@ pub struct WallClock {
 impl WallClock {
     /// One that goes right, with its files in `directory`. Needs a C compiler.
     pub(crate) fn make(directory: &Path, name: &str) -> Result<WallClock> {
-        let library = directory.join("wall-clock.so");
+        let shim = directory.join("wall-clock.so");
         let error = |path: &Path| LabError::system(path.display().to_string());
-        if !library.exists() {
+        if !shim.exists() {
             let source = directory.join("wall-clock.c");
             fs::write(&source, include_str!("shim.c")).map_err(error(&source))?;
-            let (from, to) = (source.display().to_string(), library.display().to_string());
+            let (from, to) = (source.display().to_string(), shim.display().to_string());
             run("cc", &["-shared", "-fPIC", "-O2", "-o", &to, &from, "-ldl"])?;
         }
         let path = directory.join(format!("wall-clock.{name}"));
         fs::write(&path, 0_i64.to_ne_bytes()).map_err(error(&path))?;
         let file = File::options().write(true).open(&path).map_err(error(&path))?;
-        Ok(WallClock { library, path, file, offset_ns: 0.into() })
+        Ok(WallClock { shim, path, file, offset_ns: 0.into() })
     }
 
     /// Puts it so many nanoseconds forward, beside what others did to it.
@@ -48,11 +48,11 @@ impl WallClock {
     /// Whether this process goes by it.
     pub fn is_of(&self, pid: i32) -> bool {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        maps.contains(&self.library.display().to_string())
+        maps.contains(&self.shim.display().to_string())
     }
 
     pub(crate) fn on(&self, program: Program) -> Program {
-        program.env("LD_PRELOAD", &self.library).env("WALL_CLOCK", &self.path)
+        program.env("LD_PRELOAD", &self.shim).env("WALL_CLOCK", &self.path)
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     fn seconds_of(clock: &WallClock, words: &[&str]) -> i64 {
         let mut command = std::process::Command::new(words[0]);
-        command.args(&words[1..]).env("LD_PRELOAD", &clock.library).env("WALL_CLOCK", &clock.path);
+        command.args(&words[1..]).env("LD_PRELOAD", &clock.shim).env("WALL_CLOCK", &clock.path);
         let output = command.output().expect("it runs").stdout;
         let text = String::from_utf8(output).expect("digits");
         text.split(['.', '\n']).next().and_then(|word| word.parse().ok()).expect("a number")
