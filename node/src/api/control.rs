@@ -21,9 +21,10 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::author::Authors;
 use super::serve::MESSAGE_LIMIT;
 use super::status::View;
-use super::{author, forwarded, heard, kernel_table, overrides, watch, written};
+use super::{forwarded, heard, kernel_table, overrides, watch, written};
 use crate::daemon::situation::unix_ms;
 
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -46,6 +47,7 @@ pub(crate) struct ControlService {
     pub(crate) view: View,
     pub(crate) ca: Fingerprint,
     pub(crate) channels: Arc<dyn Channels>,
+    pub(crate) authors: Authors,
     /// A new leader changes no members before.
     pub(crate) settled: Duration,
     pub(crate) watching: watch::Watching,
@@ -93,7 +95,7 @@ impl Control for ControlService {
         &self,
         request: Request<ApplyRequest>,
     ) -> Result<Response<ApplyResponse>, Status> {
-        let author = author::of(&request, &request.get_ref().author).await?;
+        let author = self.authors.of(&request, &request.get_ref().author).await?;
         let request = written::read(request.into_inner())?;
         self.replace(ApplyRequest { author, ..request }).await
     }
@@ -109,7 +111,7 @@ impl Control for ControlService {
         &self,
         request: Request<RollbackRequest>,
     ) -> Result<Response<ApplyResponse>, Status> {
-        let author = author::of(&request, &request.get_ref().author).await?;
+        let author = self.authors.of(&request, &request.get_ref().author).await?;
         self.roll_back(RollbackRequest { author, ..request.into_inner() }).await
     }
 

@@ -1,7 +1,7 @@
 //! The services this node offers: to its peers, to strangers with a token, and to clients.
 
 pub(crate) mod admission;
-mod author;
+pub(crate) mod author;
 mod backends;
 pub(crate) mod control;
 mod door;

@@ -34,6 +34,7 @@ use super::remainders;
 use super::stop::{self, Running, Serving};
 use super::to_leader::ToLeader;
 use crate::api::admission::{AT_ONCE, AdmissionService};
+use crate::api::author::Authors;
 use crate::api::control::ControlService;
 use crate::api::lease::LeaseService;
 use crate::api::serve::{self, Services};
@@ -103,7 +104,8 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let parts =
         Parts { fitness, directory, timing, role, fencing, incarnation, group, listener, socket };
     let running = assemble(parts)?;
-    stop::until_told(running).await
+    // As a task: the thread that is here now would be woken at each change of openraft's metrics.
+    tokio::spawn(stop::until_told(running)).await.context("what waits for the daemon's end")?
 }
 
 /// Before the log hears of this start, which ends every lease of earlier ones.
@@ -230,6 +232,7 @@ fn serve(
         view,
         ca: identity.ca_fingerprint(),
         channels: identity.clone(),
+        authors: Authors::default(),
         settled: membership::settled(&timing),
     };
     let services = Services {
