@@ -1,10 +1,12 @@
-//! How long an append takes until it is durable, and how many entries a second that makes.
+//! How long an append takes until it is durable, and how many entries a second that makes; and what
+//! of that the disk takes for as many bytes at the end of a file.
 //!
 //! `cargo bench -p leasehold-raft --bench store [-- DIR]`; the directory decides which disk.
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that can't go on has failed")]
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ fn entry(index: u64) -> Entry {
         role: leasehold_raft::model::Role::Director,
         expires_unix_ms: 1_800_000_000_000,
     };
-    let payload = EntryPayload::Normal(Proposal(StateEntry { at_unix_ms: index, command }));
+    let payload = EntryPayload::Normal(Proposal::new(StateEntry { at_unix_ms: index, command }));
     Entry { log_id: LogId::new(CommittedLeaderId { term: 1 }, index), payload }
 }
 
@@ -41,6 +43,9 @@ fn main() {
     let dir = tempfile::tempdir_in(&root).unwrap();
     let (times, all) = runtime.block_on(votes(dir.path()));
     report("vote", times, all, 500);
+    let dir = tempfile::tempdir_in(&root).unwrap();
+    let (times, all) = bare(dir.path());
+    report("file", times, all, ENTRIES);
 }
 
 fn report(name: &str, mut times: Vec<Duration>, all: Duration, entries: u64) {
@@ -58,6 +63,20 @@ async fn appends(dir: &std::path::Path, batch: u64) -> (Vec<Duration>, Duration)
         let entries: Vec<Entry> = (from..from + batch).map(entry).collect();
         let sent = Instant::now();
         opened.log.blocking_append(entries).await.unwrap();
+        times.push(sent.elapsed());
+    }
+    (times, begun.elapsed())
+}
+
+fn bare(dir: &std::path::Path) -> (Vec<Duration>, Duration) {
+    let mut file = std::fs::File::create(dir.join("file")).unwrap();
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    for index in 0..ENTRIES {
+        let record = serde_json::to_vec(&entry(index)).unwrap();
+        let sent = Instant::now();
+        file.write_all(&record).unwrap();
+        file.sync_data().unwrap();
         times.push(sent.elapsed());
     }
     (times, begun.elapsed())

@@ -165,7 +165,7 @@ impl<SM: RaftStateMachine<TypeConfig>> Group<SM> {
         command: Command,
         until: Instant,
     ) -> Result<Proposed, ProposeError> {
-        let proposal = Proposal(Entry { at_unix_ms: unix_ms(), command });
+        let proposal = Proposal::new(Entry { at_unix_ms: unix_ms(), command });
         let Ok(written) = timeout_at(until, self.write(term, proposal)).await else {
             return Err(ProposeError::Unknown("no quorum stored it in time".to_owned()));
         };

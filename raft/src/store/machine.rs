@@ -162,7 +162,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 pub(super) fn follow(state: &mut State, entry: &Entry) -> Answer {
     let index = entry.log_id.index;
     match &entry.payload {
-        EntryPayload::Normal(proposal) => Answer(Some(state.apply(index, &proposal.0))),
+        EntryPayload::Normal(proposal) => Answer(Some(state.apply(index, proposal.entry()))),
         EntryPayload::Blank | EntryPayload::Membership(_) => {
             // Nothing comes before entry 0, which `applied: 0` stands for already.
             if index > 0 {

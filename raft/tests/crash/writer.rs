@@ -22,7 +22,7 @@ pub(crate) fn entry(term: u64, index: u64) -> Entry {
     let hash = format!("{term}-{index}-").repeat(length / 5);
     let role = leasehold_raft::model::Role::Witness;
     let command = Command::AddToken { hash, role, expires_unix_ms: 0 };
-    let payload = EntryPayload::Normal(Proposal(StateEntry { at_unix_ms: 1, command }));
+    let payload = EntryPayload::Normal(Proposal::new(StateEntry { at_unix_ms: 1, command }));
     match index {
         0 => Entry { log_id: id(term, 0), payload: EntryPayload::Blank },
         _ => Entry { log_id: id(term, index), payload },
@@ -66,6 +66,10 @@ async fn append(opened: &mut Opened, term: u64, dice: &mut Dice) {
         let (done, durable) = TypeConfig::oneshot();
         let entries: Vec<Entry> = (next..end).map(|index| entry(term, index)).collect();
         opened.log.append(entries, IOFlushed::signal(done)).await.unwrap();
+        if dice.roll(2) == 0 {
+            // Others may have made them durable already.
+            opened.log.save_committed(Some(id(term, end - 1))).await.unwrap();
+        }
         waiting.push((next, end, durable));
         next = end;
     }
@@ -77,8 +81,9 @@ async fn append(opened: &mut Opened, term: u64, dice: &mut Dice) {
 
 async fn cut(opened: &mut Opened, dice: &mut Dice) {
     let applied = opened.state_machine.applied_state().await.unwrap().0.map_or(0, |id| id.index);
+    let committed = opened.log.read_committed().await.unwrap().map_or(0, |id| id.index);
     let end = next_index(opened).await.saturating_sub(1);
-    let keep = end.saturating_sub(dice.roll(8) as u64).max(applied);
+    let keep = end.saturating_sub(dice.roll(8) as u64).max(applied).max(committed);
     let kept = opened.log.get_log_reader().await.try_get_log_entries(keep..=keep).await.unwrap();
     let Some(last) = kept.first() else { return };
     println!("\ncut {keep}");

@@ -167,7 +167,7 @@ impl RaftStateMachine<C> for Machine {
             let state = Arc::make_mut(&mut self.state);
             let index = entry.index();
             let outcome = match &entry.payload {
-                EntryPayload::Normal(proposal) => Some(state.apply(index, &proposal.0)),
+                EntryPayload::Normal(proposal) => Some(state.apply(index, proposal.entry())),
                 EntryPayload::Blank => {
                     state.skip(index);
                     None

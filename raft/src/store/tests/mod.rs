@@ -37,7 +37,7 @@ fn long(term: u64, index: u64, bytes: usize) -> Entry {
     let hash = format!("{index:x}").repeat(bytes);
     let role = leasehold_model::Role::Director;
     let command = state::Command::AddToken { hash, role, expires_unix_ms: u64::MAX };
-    let proposal = Proposal(state::Entry { at_unix_ms: 1, command });
+    let proposal = Proposal::new(state::Entry { at_unix_ms: 1, command });
     Entry { log_id: id(term, index), payload: EntryPayload::Normal(proposal) }
 }
 
