@@ -38,6 +38,17 @@ impl Op {
             Self::TruncateFrom(_) | Self::PurgeUpTo(_) => 0,
         }
     }
+
+    /// Where a log ends after this that ended before `end`: also one that was purged whole goes
+    /// on from there.
+    pub(super) fn end_after(end: u64, op: &Self) -> u64 {
+        match op {
+            Self::Append { index, .. } => index + 1,
+            Self::TruncateFrom(from) => end.min(*from),
+            Self::PurgeUpTo(upto) => end.max(upto + 1),
+            Self::Put(..) => end,
+        }
+    }
 }
 
 /// The named records.
@@ -63,5 +74,24 @@ impl Meta {
             Self::Purged => "purged",
             Self::Batch => "batch",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_log_ends_follows_what_is_done_to_it() {
+        let after = |end: u64, ops: &[Op]| ops.iter().fold(end, Op::end_after);
+        let append = |index| Op::Append { index, record: Vec::new() };
+        assert_eq!(after(0, &[append(0), append(1)]), 2);
+        assert_eq!(after(9, &[Op::TruncateFrom(4)]), 4);
+        assert_eq!(after(4, &[Op::TruncateFrom(9)]), 4);
+        assert_eq!(after(9, &[Op::TruncateFrom(4), append(4)]), 5);
+        assert_eq!(after(9, &[Op::PurgeUpTo(4)]), 9);
+        assert_eq!(after(2, &[Op::PurgeUpTo(7)]), 8);
+        assert_eq!(after(2, &[Op::PurgeUpTo(7), append(8)]), 9);
+        assert_eq!(after(3, &[Op::Put(Meta::Vote, Vec::new())]), 3);
     }
 }

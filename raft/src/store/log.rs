@@ -1,6 +1,7 @@
 //! The log as openraft wants it: entries readable at once, acknowledged when durable.
 //!
-//! Writes go to the writer thread in the order of the calls. The newest entries are also kept in
+//! Writes go to the writer thread in the order of the calls; how far the log is committed follows
+//! when there is time. The newest entries are also kept in
 //! memory, where followers' replication finds them while the local write is still under way; what
 //! is no longer there is read by the same thread, after all that was sent before.
 
@@ -19,10 +20,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::engine::{Engine, Meta, Op};
 use super::frame;
 use super::mark::Mark;
-use super::writer::{self, Done, Job};
+use super::writer::{self, Committed, Done, Job, Writer};
 use crate::{Entry, LogId, TypeConfig, Vote};
 
 const TAIL_ENTRIES: usize = 1024;
+/// Of their records; each has its entry beside it.
 const TAIL_BYTES: usize = 8 << 20;
 /// How much of the log one replication message may carry, beyond its first entry.
 const READ_ENTRIES: u64 = 256;
@@ -41,6 +43,7 @@ pub struct LogReader {
 struct Shared {
     path: PathBuf,
     known: Mutex<Known>,
+    committed: Arc<Committed>,
     /// Taken only when this is dropped, as the thread is.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -72,9 +75,9 @@ impl LogStore {
         mark: Mark,
         known: Known,
     ) -> io::Result<LogStore> {
-        let (jobs, thread) = writer::start(engine, path.clone(), mark, known.written)?;
-        let known = Mutex::new(known);
-        let shared = Shared { path, known, jobs: Some(jobs), thread: Some(thread) };
+        let (mut shared, writer) = wire(engine, path, mark, known);
+        let (jobs, thread) = writer::start(writer)?;
+        (shared.jobs, shared.thread) = (Some(jobs), Some(thread));
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -85,9 +88,9 @@ impl LogStore {
         mark: Mark,
         known: Known,
     ) -> (LogStore, impl Future<Output = ()> + Send) {
-        let (jobs, task) = writer::task(engine, path.clone(), mark, known.written);
-        let known = Mutex::new(known);
-        let shared = Shared { path, known, jobs: Some(jobs), thread: None };
+        let (mut shared, writer) = wire(engine, path, mark, known);
+        let (jobs, task) = writer::task(writer);
+        shared.jobs = Some(jobs);
         (Self { shared: Arc::new(shared) }, task)
     }
 
@@ -98,6 +101,13 @@ impl LogStore {
         slot.send(Job::Write { ops, done: Done::Waiter(done) });
         durable.await.map_err(|_| self.shared.gone())?
     }
+}
+
+/// What the log's handles share, and who writes for them, once there is a way between the two.
+fn wire(engine: Box<dyn Engine>, path: PathBuf, mark: Mark, known: Known) -> (Shared, Writer) {
+    let committed = Arc::<Committed>::default();
+    let writer = Writer::new(engine, path.clone(), mark, &known, Arc::clone(&committed));
+    (Shared { path, known: Mutex::new(known), committed, jobs: None, thread: None }, writer)
 }
 
 impl Shared {
@@ -237,10 +247,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        let record = encode(&committed)?;
-        let slot = self.shared.slot().await?;
         self.shared.known().committed = committed;
-        slot.send(Job::Committed(record));
+        if let Some(id) = committed
+            && self.shared.committed.put(id)
+        {
+            self.shared.slot().await?.send(Job::Committed);
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use openraft::storage::IOFlushed;
@@ -15,14 +16,16 @@ use tokio::time::Instant;
 use super::engine::{Engine, Meta, Op};
 use super::error::EngineError;
 use super::frame;
+use super::log::Known;
 use super::mark::Mark;
-use crate::TypeConfig;
+use crate::{LogId, TypeConfig};
 
 /// How many jobs may wait before senders do.
 pub(super) const QUEUE: usize = 256;
 const BATCH_JOBS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// `committed` rides along with the next write. This is how long it waits for one.
+/// How far the log is committed rides along with the next write. This is how long the thread waits
+/// for one, after its last.
 const COMMITTED_WAITS: Duration = Duration::from_millis(20);
 
 pub(super) type Records = Vec<(u64, Vec<u8>)>;
@@ -32,8 +35,8 @@ pub(super) enum Job {
         ops: Vec<Op>,
         done: Done,
     },
-    /// Need not be durable at any instant: what it saves is time at the next start.
-    Committed(Vec<u8>),
+    /// There is something in [`Committed`], and nobody who would look.
+    Committed,
     Read {
         from: u64,
         to: u64,
@@ -57,17 +60,49 @@ impl Done {
     }
 }
 
+/// How far the log is committed, for the writer to take along. Need not be durable at any instant:
+/// what it saves is time at the next start. So a thread that will look anyway is not woken.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    latest: Mutex<Latest>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    id: Option<LogId>,
+    /// The writer looks again without being told.
+    will_look: bool,
+}
+
+impl Committed {
+    /// True where the writer is to be told.
+    #[must_use]
+    pub(super) fn put(&self, id: LogId) -> bool {
+        let mut latest = self.lock();
+        latest.id = Some(id);
+        !std::mem::replace(&mut latest.will_look, true)
+    }
+
+    /// Takes what there is, if the log reaches so far: entries may be committed by others before
+    /// they are written here. Tells those who put whether there will be another look.
+    fn take(&self, end: u64, will_look: bool) -> Option<LogId> {
+        let mut latest = self.lock();
+        latest.will_look = will_look;
+        latest.id.take_if(|id| id.index < end)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock().expect("nothing that holds this lock panics")
+    }
+}
+
 /// Starts the thread. It ends when the last sender is gone and all is written.
 pub(super) fn start(
-    engine: Box<dyn Engine>,
-    path: PathBuf,
-    mark: Mark,
-    written: u64,
+    mut writer: Writer,
 ) -> io::Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel(QUEUE);
     // For the timer only: an engine's calls block this thread, and nobody else is on it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let mut writer = Writer::new(engine, path, mark, written);
     let thread = std::thread::Builder::new()
         .name("raft-log".to_owned())
         .spawn(move || runtime.block_on(writer.run(jobs)))?;
@@ -75,18 +110,12 @@ pub(super) fn start(
 }
 
 /// The same as a task, for whoever polls it when the disk is to have done what it was asked.
-pub(super) fn task(
-    engine: Box<dyn Engine>,
-    path: PathBuf,
-    mark: Mark,
-    written: u64,
-) -> (mpsc::Sender<Job>, impl Future<Output = ()> + Send) {
+pub(super) fn task(mut writer: Writer) -> (mpsc::Sender<Job>, impl Future<Output = ()> + Send) {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    let mut writer = Writer::new(engine, path, mark, written);
     (sender, async move { writer.run(jobs).await })
 }
 
-struct Writer {
+pub(super) struct Writer {
     engine: Box<dyn Engine>,
     path: PathBuf,
     mark: Mark,
@@ -94,49 +123,61 @@ struct Writer {
     written: u64,
     /// After a failed write nobody knows what is on disk: nothing more is written.
     failed: Option<(io::ErrorKind, String)>,
-    committed: Option<(Vec<u8>, Instant)>,
+    /// Where the log ends, as far as it is written: after its last entry.
+    end: u64,
+    committed: Arc<Committed>,
+    /// When it is to be looked at, if that is not left to the next write.
+    look: Option<Instant>,
 }
 
 impl Writer {
-    fn new(engine: Box<dyn Engine>, path: PathBuf, mark: Mark, written: u64) -> Self {
-        Self { engine, path, mark, written, failed: None, committed: None }
+    pub(super) fn new(
+        engine: Box<dyn Engine>,
+        path: PathBuf,
+        mark: Mark,
+        known: &Known,
+        committed: Arc<Committed>,
+    ) -> Self {
+        let end = known.last.map_or(0, |last| last.index + 1);
+        let written = known.written;
+        Self { engine, path, mark, written, failed: None, end, committed, look: None }
     }
 
     async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
-            let job = match &self.committed {
+            let job = match self.look {
                 None => jobs.recv().await,
-                Some((_, until)) => match tokio::time::timeout_at(*until, jobs.recv()).await {
+                Some(until) => match tokio::time::timeout_at(until, jobs.recv()).await {
                     Ok(job) => job,
                     Err(_) => {
-                        self.commit(Batch::default());
+                        self.look = None;
+                        self.commit(Batch::default(), false);
                         continue;
                     }
                 },
             };
             let Some(job) = job else { break };
-            self.serve(job, &mut jobs);
+            if self.serve(job, &mut jobs) {
+                self.look = Some(Instant::now() + COMMITTED_WAITS);
+            }
         }
-        self.commit(Batch::default());
+        self.commit(Batch::default(), false);
     }
 
-    fn serve(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+    /// Says whether there is, or will be in a moment, something newly committed to look for.
+    fn serve(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> bool {
+        let mut look = false;
         let mut batch = Batch::default();
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Write { ops, done } => batch.add(ops, done),
-                Job::Committed(record) => {
-                    let until = self
-                        .committed
-                        .as_ref()
-                        .map_or_else(|| Instant::now() + COMMITTED_WAITS, |(_, until)| *until);
-                    self.committed = Some((record, until));
-                }
+                Job::Committed => look = true,
                 Job::Read { from, to, done } => {
                     // It was sent after these writes, so it must see them.
                     if !batch.waiting.is_empty() {
-                        self.commit(std::mem::take(&mut batch));
+                        self.commit(std::mem::take(&mut batch), true);
+                        look = true;
                     }
                     drop(done.send(self.read(from, to)));
                 }
@@ -144,17 +185,19 @@ impl Writer {
             next = if batch.is_full() { None } else { jobs.try_recv().ok() };
         }
         if !batch.waiting.is_empty() {
-            self.commit(batch);
+            // What is written now is committed in a moment.
+            self.commit(batch, true);
+            look = true;
         }
+        look
     }
 
-    fn commit(&mut self, mut batch: Batch) {
-        if let Some((record, _)) = self.committed.take() {
-            batch.ops.push(Op::Put(Meta::Committed, record));
-        }
-        if !batch.ops.is_empty()
+    fn commit(&mut self, mut batch: Batch, will_look: bool) {
+        self.end = batch.ops.iter().fold(self.end, Op::end_after);
+        let committed = self.committed.take(self.end, will_look);
+        if (!batch.ops.is_empty() || committed.is_some())
             && self.failed.is_none()
-            && let Err(error) = self.write(&mut batch.ops)
+            && let Err(error) = self.write(&mut batch.ops, committed)
         {
             let error = error.into_io(&self.path, "write the Raft log");
             tracing::error!("{error}");
@@ -165,7 +208,11 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, ops: &mut Vec<Op>) -> Result<(), EngineError> {
+    fn write(&mut self, ops: &mut Vec<Op>, committed: Option<LogId>) -> Result<(), EngineError> {
+        if committed.is_some() {
+            let record = frame::encode(&committed).map_err(io::Error::from)?;
+            ops.push(Op::Put(Meta::Committed, record));
+        }
         let number = self.written + 1;
         ops.push(Op::Put(Meta::Batch, frame::encode(&number).map_err(io::Error::from)?));
         guarded(|| self.engine.write(ops))?;
@@ -221,4 +268,34 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Resul
             text.unwrap_or("without a message")
         )))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CommittedLeaderId;
+
+    fn id(index: u64) -> LogId {
+        LogId::new(CommittedLeaderId { term: 1 }, index)
+    }
+
+    #[test]
+    fn nothing_is_called_committed_before_it_is_written() {
+        let committed = Committed::default();
+        assert!(committed.put(id(5)), "nobody looks yet");
+        assert_eq!(committed.take(5, true), None, "the log ends with entry 4");
+        assert_eq!(committed.take(6, false), Some(id(5)));
+        assert_eq!(committed.take(6, false), None, "once");
+    }
+
+    #[test]
+    fn a_writer_that_will_look_is_not_told() {
+        let committed = Committed::default();
+        assert!(committed.put(id(1)));
+        assert!(!committed.put(id(2)), "it was told");
+        assert_eq!(committed.take(9, true), Some(id(2)));
+        assert!(!committed.put(id(3)), "it will look");
+        assert_eq!(committed.take(9, false), Some(id(3)));
+        assert!(committed.put(id(4)));
+    }
 }

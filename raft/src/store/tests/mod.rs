@@ -1,5 +1,6 @@
 //! Tests of the store, on the engine that keeps it.
 
+mod committed;
 mod conformance;
 mod damage;
 mod failure;
