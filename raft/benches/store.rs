@@ -1,5 +1,5 @@
 //! How long an append takes until it is durable, and how many entries a second that makes; and what
-//! of that the disk takes for as many bytes at the end of a file.
+//! as many bytes at the end of a file that grows take.
 //!
 //! `cargo bench -p leasehold-raft --bench store [-- DIR]`; the directory decides which disk.
 

@@ -1,7 +1,9 @@
 //! The log as openraft wants it: entries readable at once, acknowledged when durable.
 //!
 //! Writes go to the writer thread in the order of the calls; how far the log is committed follows
-//! when there is time. The newest entries are also kept in
+//! when there is time.
+//!
+//! The newest entries are also kept in
 //! memory, where followers' replication finds them while the local write is still under way; what
 //! is no longer there is read by the same thread, after all that was sent before.
 
@@ -50,7 +52,7 @@ struct Shared {
 }
 
 /// What is known without asking the disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) vote: Option<Vote>,
     pub(super) committed: Option<LogId>,

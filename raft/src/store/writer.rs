@@ -70,7 +70,7 @@ pub(super) struct Committed {
 #[derive(Debug, Default)]
 struct Latest {
     id: Option<LogId>,
-    /// The writer looks again without being told.
+    /// The writer looks again without being told. May be false where it does, never the reverse.
     will_look: bool,
 }
 
@@ -274,6 +274,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Resul
 mod tests {
     use super::*;
     use crate::CommittedLeaderId;
+    use crate::store::tests::Writing;
 
     fn id(index: u64) -> LogId {
         LogId::new(CommittedLeaderId { term: 1 }, index)
@@ -297,5 +298,28 @@ mod tests {
         assert!(!committed.put(id(3)), "it will look");
         assert_eq!(committed.take(9, false), Some(id(3)));
         assert!(committed.put(id(4)));
+    }
+
+    /// A read is served between writes: what those commit is looked for as well.
+    #[test]
+    fn a_write_before_a_read_is_followed_by_a_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mark, _) = Mark::open(dir.path()).unwrap();
+        let committed = Arc::<Committed>::default();
+        let engine = Box::new(Writing(|_: &[Op]| Ok(())));
+        let (path, known) = (dir.path().join("log"), Known::default());
+        let mut writer = Writer::new(engine, path, mark, &known, Arc::clone(&committed));
+        let (sender, mut jobs) = mpsc::channel(QUEUE);
+        let (done, _) = oneshot::channel();
+        sender.try_send(Job::Read { from: 0, to: 1, done }).ok().unwrap();
+        let (done, _) = oneshot::channel();
+        let ops = vec![Op::Append { index: 0, record: Vec::new() }];
+        assert!(writer.serve(Job::Write { ops, done: Done::Waiter(done) }, &mut jobs));
+        assert!(!committed.put(id(0)), "it will look");
+        let (done, _) = oneshot::channel();
+        assert!(
+            !writer.serve(Job::Read { from: 0, to: 1, done }, &mut jobs),
+            "nothing was written"
+        );
     }
 }

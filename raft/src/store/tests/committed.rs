@@ -9,33 +9,9 @@ use openraft::type_config::TypeConfigExt;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::store::EngineError;
-use crate::store::engine::{Engine, Meta, Op};
 use crate::store::frame;
-use crate::store::log::{Known, LogStore, Tail};
+use crate::store::log::{Known, LogStore};
 use crate::store::mark::Mark;
-
-/// An engine that tells what it is asked to write.
-struct Told(mpsc::Sender<Vec<Op>>);
-
-impl Engine for Told {
-    fn write(&mut self, batch: &[Op]) -> Result<(), EngineError> {
-        self.0.try_send(batch.to_vec()).map_err(io::Error::other)?;
-        Ok(())
-    }
-
-    fn read(&self, _from: u64, _to: u64) -> Result<Vec<(u64, Vec<u8>)>, EngineError> {
-        Ok(Vec::new())
-    }
-
-    fn bounds(&self) -> Result<Option<(u64, u64)>, EngineError> {
-        Ok(None)
-    }
-
-    fn meta(&self, _key: Meta) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(None)
-    }
-}
 
 struct Batches(mpsc::Receiver<Vec<Op>>);
 
@@ -61,17 +37,13 @@ impl Batches {
 
 /// An empty log, and the writer, which does nothing before it is spawned.
 fn log(dir: &Path) -> (LogStore, impl Future<Output = ()> + Send + 'static, Batches) {
-    let known = Known {
-        vote: None,
-        committed: None,
-        purged: None,
-        last: None,
-        written: 0,
-        tail: Tail::default(),
-    };
     let (mark, _) = Mark::open(dir).unwrap();
     let (told, batches) = mpsc::channel(16);
-    let (log, task) = LogStore::with_task(Box::new(Told(told)), dir.join("log"), mark, known);
+    let engine = Writing(move |batch: &[Op]| {
+        told.try_send(batch.to_vec()).map_err(|error| io::Error::other(error).into())
+    });
+    let (log, task) =
+        LogStore::with_task(Box::new(engine), dir.join("log"), mark, Known::default());
     (log, task, Batches(batches))
 }
 

@@ -5,51 +5,26 @@ use std::io;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::*;
-use crate::store::engine::{Engine, Meta, Op};
-use crate::store::log::{Known, LogStore, Tail};
+use crate::store::StoreError;
+use crate::store::log::{Known, LogStore};
 use crate::store::mark::Mark;
-use crate::store::{EngineError, StoreError};
-
-/// Has room for so many batches.
-struct Small(u32);
-
-impl Engine for Small {
-    fn write(&mut self, _batch: &[Op]) -> Result<(), EngineError> {
-        // An engine whose write failed must not be asked again: the underflow would show it.
-        self.0 -= 1;
-        match self.0 {
-            0 => Err(io::Error::from_raw_os_error(nix::libc::ENOSPC).into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn read(&self, _from: u64, _to: u64) -> Result<Vec<(u64, Vec<u8>)>, EngineError> {
-        Ok(Vec::new())
-    }
-
-    fn bounds(&self) -> Result<Option<(u64, u64)>, EngineError> {
-        Ok(None)
-    }
-
-    fn meta(&self, _key: Meta) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(None)
-    }
-}
 
 #[tokio::test]
 async fn after_a_failed_write_nothing_is_promised_any_more() {
     let dir = tempfile::tempdir().unwrap();
-    let known = Known {
-        vote: None,
-        committed: None,
-        purged: None,
-        last: None,
-        written: 0,
-        tail: Tail::default(),
-    };
+    // Room for so many batches. An engine whose write failed must not be asked again: the underflow
+    // would show it.
+    let mut room = 3_u32;
+    let engine = Writing(move |_: &[Op]| {
+        room -= 1;
+        match room {
+            0 => Err(io::Error::from_raw_os_error(nix::libc::ENOSPC).into()),
+            _ => Ok(()),
+        }
+    });
     let (mark, _) = Mark::open(dir.path()).unwrap();
     let path = dir.path().join("log");
-    let mut log = LogStore::start(Box::new(Small(3)), path, mark, known).unwrap();
+    let mut log = LogStore::start(Box::new(engine), path, mark, Known::default()).unwrap();
     log.blocking_append([blank(1, 0)]).await.unwrap();
     log.blocking_append([blank(1, 1)]).await.unwrap();
     for index in 2..4 {

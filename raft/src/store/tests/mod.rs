@@ -15,8 +15,30 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 
-use super::{Opened, open};
+use super::engine::{Engine, Meta, Op};
+use super::{EngineError, Opened, open};
 use crate::{Entry, LogId, Proposal, TypeConfig};
+
+/// An engine that is only asked to write.
+pub(super) struct Writing<F>(pub(super) F);
+
+impl<F: FnMut(&[Op]) -> Result<(), EngineError> + Send> Engine for Writing<F> {
+    fn write(&mut self, batch: &[Op]) -> Result<(), EngineError> {
+        self.0(batch)
+    }
+
+    fn read(&self, _from: u64, _to: u64) -> Result<Vec<(u64, Vec<u8>)>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    fn bounds(&self) -> Result<Option<(u64, u64)>, EngineError> {
+        Ok(None)
+    }
+
+    fn meta(&self, _key: Meta) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(None)
+    }
+}
 
 /// Runs the test in a data directory of its own.
 fn in_a_directory(test: impl AsyncFnOnce(&Path)) {
