@@ -1,39 +1,16 @@
 //! The replicated state for whoever need not wake for every entry.
 //!
-//! A change wakes at once, and those that follow closely wake once, after a rest, which grows while
-//! there are more: a burst of writes does not wake a dozen threads for each. What is read is always
-//! the newest, never older than what the lease thread acts on.
+//! A change wakes at once, and those that follow closely wake once, after a rest: a burst of writes
+//! does not wake a dozen threads for each. What is read is always the newest, never older than what
+//! the lease thread acts on.
 
 use std::time::Duration;
 
 use tokio::sync::watch::error::RecvError;
 use tokio::sync::watch::{self, Ref};
 
-/// Far below what anybody notices of a new configuration.
-const SHORTEST: Duration = Duration::from_millis(10);
-/// While changes come all the time: a dozen looks a second.
-const LONGEST: Duration = Duration::from_millis(80);
-
-/// How long to rest between two looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rest(Duration);
-
-impl Default for Rest {
-    fn default() -> Self {
-        Self(SHORTEST)
-    }
-}
-
-impl Rest {
-    pub(crate) fn span(self) -> Duration {
-        self.0
-    }
-
-    /// The next one, after one in which something changed, or nothing.
-    pub(crate) fn after(self, changed: bool) -> Self {
-        if changed { Self((self.0 * 2).min(LONGEST)) } else { Self::default() }
-    }
-}
+/// Far below what anybody notices of a new configuration, and a hundred looks a second at most.
+pub(crate) const REST: Duration = Duration::from_millis(10);
 
 /// A [`watch::Receiver`] that is not woken more often than that.
 #[derive(Debug)]
@@ -52,10 +29,8 @@ where
     let newest = source.clone();
     let mut followed = source;
     tokio::spawn(async move {
-        let mut rest = Rest::default();
         while followed.changed().await.is_ok() && passed_on.send(()).is_ok() {
-            tokio::time::sleep(rest.span()).await;
-            rest = rest.after(followed.has_changed().unwrap_or(false));
+            tokio::time::sleep(REST).await;
         }
     });
     Paced { wake, newest }
@@ -112,23 +87,10 @@ mod tests {
         assert_eq!(*paced.borrow(), 100, "what is read does not wait");
         paced.changed().await.unwrap();
         assert_eq!(*paced.borrow_and_update(), 100);
-        assert!(begun.elapsed() >= SHORTEST, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() >= REST, "{:?}", begun.elapsed());
         assert!(!paced.is_outdated());
         drop(sender);
         assert!(paced.changed().await.is_err());
-    }
-
-    #[test]
-    fn a_rest_grows_while_changes_come_and_not_for_ever() {
-        let mut rest = Rest::default();
-        assert_eq!(rest.span(), SHORTEST);
-        rest = rest.after(true);
-        assert_eq!(rest.span(), SHORTEST * 2);
-        for _ in 0..9 {
-            rest = rest.after(true);
-        }
-        assert_eq!(rest.span(), LONGEST);
-        assert_eq!(rest.after(false), Rest::default());
     }
 
     #[tokio::test]

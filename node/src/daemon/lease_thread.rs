@@ -22,7 +22,7 @@ use super::desired::{Desired, Lingering};
 use super::guard_line::GuardLine;
 use super::lateness::Lateness;
 use super::to_leader::ToLeader;
-use crate::paced::Rest;
+use crate::paced::REST;
 use crate::spoken::Farewell;
 
 /// The slot that never opens: for addresses this node must not answer for yet.
@@ -102,7 +102,6 @@ pub(crate) async fn run(inputs: Inputs) {
         reflected: 0,
         followed: BTreeMap::new(),
         published: BootNanos::default(),
-        rest: Rest::default(),
         behind: None,
         suspended: suspended(),
         inputs,
@@ -152,8 +151,6 @@ struct LeaseThread {
     followed: BTreeMap<u64, u64>,
     /// When other threads were last told something.
     published: BootNanos,
-    /// How long they are left alone then, where only what is behind the addresses changes.
-    rest: Rest,
     /// When they are to be told what is new behind the addresses, if anything is.
     behind: Option<BootNanos>,
     /// How long this machine has been suspended since boot.
@@ -362,8 +359,8 @@ impl LeaseThread {
             &self.deadlines,
             &self.lingering,
         );
-        let (now, rested) = (boot_now(), self.published.after(self.rest.span()));
-        let waited = self.behind.take().is_some();
+        let (now, rested) = (boot_now(), self.published.after(REST));
+        self.behind = None;
         let told = self.inputs.desired.send_if_modified(|desired| {
             let same = desired.binds_as(&wishes) && desired.serial >= wishes.awaited;
             if same && desired.serves_as(&wishes.state) {
@@ -378,7 +375,6 @@ impl LeaseThread {
         });
         if told {
             self.published = now;
-            self.rest = self.rest.after(waited);
         }
         // Wishes that are the same as before follow this state as well.
         let serial = self.inputs.desired.borrow().serial;
