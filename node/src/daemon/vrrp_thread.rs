@@ -167,10 +167,6 @@ impl VrrpThread {
                 }
                 arrival = self.receiver.receive() => match arrival {
                     Ok(arrival) => {
-                        // Whose advert this is the log may have told while this thread rested.
-                        if self.inputs.state.is_outdated() {
-                            self.follow();
-                        }
                         self.hear(&arrival);
                         self.carry_out();
                     }
